@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * allpass.c
+ *		The module: what it is, and what it does when it is loaded.
+ *
+ * The vocabulary of the sources, from the outside in:
+ *
+ *		server, mapping		where the API is and how it is used; one role's keys
+ *		profile				a server together with the keys of a role
+ *		operation, endpoint	what the API can do; its entry in the table
+ *		call				one operation with its arguments, under way or answered
+ *		transfer			one HTTP request and its answer
+ *		envelope			the JSON object around the data of every answer
+ *		seal, open			to encrypt and sign a text; to verify and decrypt it
+ *		document			JSON data as the server's jsonb
+ *		status				how something went: SQLSTATE and words
+ *
+ * README.md has the picture of the layers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "fmgr.h"
+
+#include "settings.h"
+
+AP_COMPAT_MODULE_MAGIC("allpass", AP_VERSION);
+
+extern PGDLLEXPORT void _PG_init(void);
+
+/*
+ * Prepare the module in a backend, or in the postmaster.
+ */
+void
+_PG_init(void)
+{
+	ap_settings_define();
+}

@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.c
+ *		The one door to the network: calls of API operations.
+ *
+ *		arguments -> endpoint -> seal -> http -> open -> jsonb
+ *
+ * A call owns a memory context with everything it needs, so ending it, well or
+ * not, is deleting that context.  Callers have checked the arguments.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+
+#include "client.h"
+#include "envelope.h"
+
+#define AP_UUID_LENGTH 36
+#define AP_MAX_HEADERS 7
+
+struct ApCall
+{
+	MemoryContext context;
+	ApProfile  *profile;
+	const ApEndpoint *endpoint;
+	ApHttpRequest request;
+	const char *headers[AP_MAX_HEADERS + 1];
+	ApBuffer	url;
+	ApBuffer	body;			/* as documented */
+	ApBuffer	sealed;			/* as sent, if requests are encrypted */
+	ApBuffer	signature;
+	char		request_id[AP_UUID_LENGTH + 1];
+	List	   *secrets;
+	int64		start_us;		/* when the rate limit lets it start */
+	ApHttpTransfer *transfer;	/* NULL until it has started */
+	ApStatus	status;
+};
+
+/*
+ * Give the time of a steady clock in microseconds.
+ */
+static int64
+now_us(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+/*
+ * Write a random UUID, of version 4.
+ */
+static bool
+make_uuid(char *text)
+{
+	unsigned char bytes[16];
+
+	if (!ap_crypto_random(bytes, sizeof(bytes)))
+		return false;
+	bytes[6] = (bytes[6] & 0x0f) | 0x40;
+	bytes[8] = (bytes[8] & 0x3f) | 0x80;
+	for (int i = 0; i < 16; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*text++ = '-';
+		*text++ = "0123456789abcdef"[bytes[i] >> 4];
+		*text++ = "0123456789abcdef"[bytes[i] & 15];
+	}
+	*text = '\0';
+	return true;
+}
+
+/*
+ * Keep apart the starts of calls as the server's rate limit asks: give this
+ * call the next free time.
+ */
+static int64
+reserve_start(ApProfile *profile)
+{
+	int64		start = Max(now_us(), profile->next_start_us);
+
+	if (profile->options.rate_limit > 0)
+		profile->next_start_us = start + (int64) (1000000 / profile->options.rate_limit);
+	return start;
+}
+
+/*
+ * Seal the body if the server's options say so.
+ */
+static bool
+seal_body(ApCall *call)
+{
+	ApBytes		plain = {(const unsigned char *) ap_buffer_text(&call->body), call->body.len};
+
+	ap_buffer_init(&call->sealed, plain.len * 2 + 256);
+	ap_buffer_init(&call->signature, AP_HMAC_MAX * 2);
+	if (plain.len == 0 || !call->profile->options.encrypt_requests)
+		return true;
+	return ap_seal_close(&call->profile->options.seal, plain, &call->sealed,
+						 &call->signature, &call->status);
+}
+
+/*
+ * Collect the headers of the request.
+ */
+static void
+make_headers(ApCall *call)
+{
+	int			count = 0;
+
+	call->headers[count++] = psprintf("x-private-app-key: %s", call->profile->options.api_key);
+	call->headers[count++] = psprintf("x-request-id: %s", call->request_id);
+	call->headers[count++] = "accept: application/json";
+	if (call->request.is_post)
+	{
+		call->headers[count++] = "expect:";
+		call->headers[count++] = call->request.body_len > 0 ?
+			"content-type: application/json" : "content-type:";
+	}
+	if (call->signature.len > 0)
+		call->headers[count++] = psprintf("x-allpass-signature: %s", call->signature.data);
+	Assert(count <= AP_MAX_HEADERS);
+	call->headers[count] = NULL;
+}
+
+/*
+ * Build everything that is sent.
+ */
+static bool
+prepare(ApCall *call, const char *const *values, size_t max_answer_size)
+{
+	const ApOptions *options = &call->profile->options;
+	ApHttpRequest *request = &call->request;
+	const ApBuffer *sent;
+
+	if (!ap_endpoint_build(call->endpoint, options->base_url, values,
+						   &call->url, &call->body, &call->status))
+		return false;
+	if (!seal_body(call))
+		return false;
+	if (!make_uuid(call->request_id))
+		return ap_status_set(&call->status, AP_NO_MEMORY, "could not make a random request id");
+	sent = call->sealed.len > 0 ? &call->sealed : &call->body;
+
+	request->url = call->url.data;
+	request->headers = call->headers;
+	request->is_post = call->endpoint->is_post;
+	request->body = sent->data;
+	request->body_len = sent->len;
+	request->ca_file = options->ca_file;
+	request->timeout_ms = options->timeout_ms;
+	request->connect_timeout_ms = options->connect_timeout_ms;
+	request->max_answer_size = max_answer_size;
+	make_headers(call);
+	return true;
+}
+
+/*
+ * Give the profile its connections, if it has none yet.
+ */
+static bool
+open_pool(ApCall *call)
+{
+	ApProfile  *profile = call->profile;
+
+	if (profile->pool != NULL)
+		return true;
+	profile->pool = ap_http_pool_create();
+	if (profile->pool == NULL)
+		return ap_status_set(&call->status, AP_NO_MEMORY, "could not initialize libcurl");
+	ap_http_pool_limit(profile->pool, profile->options.max_concurrency);
+	return true;
+}
+
+/*
+ * Send the request.
+ */
+static void
+send_request(ApCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	call->transfer = ap_http_start(call->profile->pool, &call->request, &call->status);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Start a call of an operation with checked arguments, or let it wait for its
+ * turn under the server's rate limit.
+ */
+ApCall *
+ap_client_start(ApProfile *profile, const ApEndpoint *endpoint,
+				const char *const *values, size_t max_answer_size)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "allpass call",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	ApCall	   *call = palloc0(sizeof(*call));
+
+	call->context = context;
+	call->profile = profile;
+	call->endpoint = endpoint;
+	ap_profile_hold(profile);
+	ap_buffer_own(&call->url, context);
+	ap_buffer_own(&call->body, context);
+	ap_buffer_own(&call->sealed, context);
+	ap_buffer_own(&call->signature, context);
+	call->secrets = list_concat(ap_endpoint_secrets(endpoint, values), profile->secrets);
+	if (open_pool(call) && prepare(call, values, max_answer_size))
+	{
+		call->start_us = reserve_start(profile);
+		if (profile->options.rate_limit == 0)
+			send_request(call);
+	}
+	MemoryContextSwitchTo(old);
+	return call;
+}
+
+/*
+ * Wait until a call has ended.  Throws on interrupts.
+ */
+void
+ap_client_wait(ApCall *call)
+{
+	while (call->transfer == NULL && call->status.code == AP_OK)
+	{
+		int64		left = call->start_us - now_us();
+
+		if (left <= 0)
+			send_request(call);
+		else
+			ap_http_wait((long) (left / 1000 + 1));
+	}
+	while (call->status.code == AP_OK && !ap_http_is_done(call->transfer))
+		ap_http_wait(-1);
+}
+
+/*
+ * Log an ended call, without anything that could be secret or personal.
+ */
+static void
+log_call(const ApCall *call, size_t size)
+{
+	ereport(DEBUG1,
+			(errmsg_internal("Allpass API operation %s ended with status %d and %zu bytes, request id %s",
+							 call->endpoint->name, call->status.http_status, size,
+							 call->request_id)));
+}
+
+/*
+ * Give the answer of a call that has ended: its data, which live as long as
+ * the call, or NULL with the status set.
+ */
+Jsonb *
+ap_client_answer(ApCall *call, ApStatus *status)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	ApHttpAnswer answer = {0};
+	Jsonb	   *data = NULL;
+
+	if (call->status.code == AP_OK)
+	{
+		if (ap_http_finish(call->transfer, &answer, &call->status))
+			data = ap_envelope_read(&call->profile->options.seal, &answer,
+									call->secrets, &call->status);
+		log_call(call, answer.body != NULL ? answer.body->len : 0);
+	}
+	MemoryContextSwitchTo(old);
+	*status = call->status;
+	return data;
+}
+
+/*
+ * End a call, in any state, and free what it holds.
+ */
+void
+ap_client_end(ApCall *call)
+{
+	MemoryContextDelete(call->context);
+}

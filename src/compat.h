@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Differences between the PostgreSQL versions, in one place.
+ *
+ * No other file tests PG_VERSION_NUM.  Include it after postgres.h and before
+ * any other header of the server: on PostgreSQL 15 it makes PGDLLEXPORT export
+ * symbols, since the module is built with hidden visibility on all versions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef AP_COMPAT_H
+#define AP_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "allpass needs PostgreSQL 15 or newer"
+#endif
+
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#include "fmgr.h"
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, name)(void); \
+	const Pg_finfo_record * \
+	CppConcat(pg_finfo_, name)(void) \
+	{ \
+		static const Pg_finfo_record info = {1}; \
+		return &info; \
+	} \
+	extern int	no_such_variable
+#endif
+
+#include "catalog/pg_foreign_server.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/datetime.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+/* Declare the module, with its name and version where they are recorded. */
+#if PG_VERSION_NUM >= 180000
+#define AP_COMPAT_MODULE_MAGIC(module, number) PG_MODULE_MAGIC_EXT(.name = module, .version = number)
+#else
+#define AP_COMPAT_MODULE_MAGIC(module, number) PG_MODULE_MAGIC
+#endif
+
+/*
+ * Make a wait event set that lives until it is freed.
+ */
+static inline WaitEventSet *
+ap_compat_create_wait_event_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
+#endif
+}
+
+/*
+ * Name the wait for an answer, where the version can show a name.
+ */
+static inline uint32
+ap_compat_wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("AllpassRequest");
+	return event;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/*
+ * Decode the fields of a date and time; 0 for success.
+ */
+static inline int
+ap_compat_decode_date_time(char **fields, int *types, int nfields, int *kind,
+						   struct pg_tm *tm, fsec_t *fraction, int *zone)
+{
+#if PG_VERSION_NUM >= 160000
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(fields, types, nfields, kind, tm, fraction, zone, &extra);
+#else
+	return DecodeDateTime(fields, types, nfields, kind, tm, fraction, zone);
+#endif
+}
+
+/*
+ * Tell whether a role has USAGE on a foreign server.
+ */
+static inline bool
+ap_compat_may_use_server(Oid server, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+#endif							/* AP_COMPAT_H */

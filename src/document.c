@@ -1,0 +1,408 @@
+/*-------------------------------------------------------------------------
+ *
+ * document.c
+ *		Reading JSON documents, as the server's own jsonb.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include <ctype.h>
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "document.h"
+
+/* The longest text that is tried as a time or as a number. */
+#define AP_SCALAR_SIZE 256
+
+/*-------------------------------------------------------------------------
+ * Parsing
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Say what the server's JSON parser had against a text, or return NULL if its
+ * error is none of the text's fault and must go on.  The parser's own words
+ * quote the text, so they are not used.
+ */
+static const char *
+parse_complaint(int sqlstate)
+{
+	switch (sqlstate)
+	{
+		case ERRCODE_INVALID_TEXT_REPRESENTATION:
+			return "It is not valid JSON.";
+		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+			return "It has a character that the database cannot hold.";
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+			return "It is not valid UTF-8.";
+		case ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE:
+			return "It has a number beyond the range of numeric.";
+		case ERRCODE_STATEMENT_TOO_COMPLEX:
+			return "It is nested too deeply.";
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			return "It exceeds a limit of jsonb.";
+		default:
+			return NULL;
+	}
+}
+
+/*
+ * Convert a text of UTF-8 to jsonb, throwing as the server does.
+ */
+static Jsonb *
+convert(char *text, size_t len)
+{
+	char	   *converted = pg_any_to_server(text, (int) len, PG_UTF8);
+
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(converted)));
+}
+
+/*
+ * Parse a text of UTF-8 that is followed by a NUL.  On failure returns NULL
+ * with *reason, a sentence that quotes nothing of the text.  Only what is not
+ * the text's fault throws: an interrupt, or a lack of memory.
+ *
+ * Catching without a subtransaction is safe here: the parser is pure code.
+ */
+Jsonb *
+ap_document_parse(const char *text, size_t len, const char **reason)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *volatile document = NULL;
+
+	if (len > MaxAllocSize - 1)
+		*reason = "It exceeds a limit of jsonb.";
+	else if (memchr(text, '\0', len) != NULL)
+		*reason = "It is not valid JSON.";
+	else if (!pg_verify_mbstr(PG_UTF8, text, (int) len, true))
+		*reason = "It is not valid UTF-8.";
+	else
+	{
+		PG_TRY();
+		{
+			document = convert((char *) text, len);
+		}
+		PG_CATCH();
+		{
+			*reason = parse_complaint(geterrcode());
+			if (*reason == NULL)
+				PG_RE_THROW();
+			MemoryContextSwitchTo(context);
+			FlushErrorState();
+		}
+		PG_END_TRY();
+	}
+	return document;
+}
+
+/*-------------------------------------------------------------------------
+ * Looking into documents
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Give a document's outermost value.
+ */
+bool
+ap_document_value(Jsonb *document, JsonbValue *value)
+{
+	if (JB_ROOT_IS_SCALAR(document))
+		return JsonbExtractScalar(&document->root, value);
+	value->type = jbvBinary;
+	value->val.binary.data = &document->root;
+	value->val.binary.len = VARSIZE(document) - VARHDRSZ;
+	return true;
+}
+
+/*
+ * Tell whether a value is an object.
+ */
+static bool
+is_object(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+}
+
+/*
+ * Tell whether a value is an array.
+ */
+static bool
+is_array(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
+}
+
+/*
+ * Find a member of an object.
+ */
+bool
+ap_document_member(const JsonbValue *value, const char *name, JsonbValue *member)
+{
+	return is_object(value) &&
+		getKeyJsonValueFromContainer(value->val.binary.data, name,
+									 (int) strlen(name), member) != NULL;
+}
+
+/*
+ * Count a value as a list: an array has its elements, an object where an array
+ * was documented is one element, and anything else is none.
+ */
+int
+ap_document_length(const JsonbValue *value)
+{
+	if (is_array(value))
+		return (int) JsonContainerSize(value->val.binary.data);
+	return is_object(value) ? 1 : 0;
+}
+
+/*
+ * Give an element of a value taken as a list.
+ */
+bool
+ap_document_element(const JsonbValue *value, int index, JsonbValue *element)
+{
+	JsonbValue *found;
+
+	if (is_object(value) && index == 0)
+	{
+		*element = *value;
+		return true;
+	}
+	if (!is_array(value))
+		return false;
+	found = getIthJsonbValueFromContainer(value->val.binary.data, index);
+	if (found == NULL)
+		return false;
+	*element = *found;
+	pfree(found);
+	return true;
+}
+
+/*
+ * Take a value as an object: itself, or the first object of an array where an
+ * object was documented.
+ */
+bool
+ap_document_as_object(const JsonbValue *value, JsonbValue *object)
+{
+	int			length = ap_document_length(value);
+
+	for (int i = 0; i < length; i++)
+	{
+		if (ap_document_element(value, i, object) && is_object(object))
+			return true;
+	}
+	return false;
+}
+
+/*-------------------------------------------------------------------------
+ * Scalars
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Give a scalar as text; NULL for null, arrays and objects.
+ */
+char *
+ap_document_text(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		default:
+			return NULL;
+	}
+}
+
+/*
+ * Copy a short text value, trimmed, into a buffer of AP_SCALAR_SIZE.
+ */
+static bool
+short_text(const JsonbValue *value, char *text)
+{
+	const char *start = value->val.string.val;
+	int			len = value->val.string.len;
+
+	while (len > 0 && isspace((unsigned char) start[0]))
+		start++, len--;
+	while (len > 0 && isspace((unsigned char) start[len - 1]))
+		len--;
+	if (len <= 0 || len >= AP_SCALAR_SIZE)
+		return false;
+	memcpy(text, start, len);
+	text[len] = '\0';
+	return true;
+}
+
+/*
+ * Tell whether a text is a plain decimal number, so that numeric_in() takes it
+ * without complaint: digits, at most one point, an exponent of up to 3 digits.
+ */
+static bool
+is_decimal(const char *text)
+{
+	size_t		whole;
+	size_t		fraction = 0;
+
+	text += strspn(text, "+-") > 0 ? 1 : 0;
+	whole = strspn(text, "0123456789");
+	text += whole;
+	if (*text == '.')
+	{
+		fraction = strspn(text + 1, "0123456789");
+		text += 1 + fraction;
+	}
+	if (whole + fraction == 0)
+		return false;
+	if (*text == 'e' || *text == 'E')
+	{
+		size_t		exponent;
+
+		text += 1;
+		text += strspn(text, "+-") > 0 ? 1 : 0;
+		exponent = strspn(text, "0123456789");
+		if (exponent == 0 || exponent > 3)
+			return false;
+		text += exponent;
+	}
+	return *text == '\0';
+}
+
+/*
+ * Give a number, exactly; also one that is written as text.
+ */
+bool
+ap_document_numeric(const JsonbValue *value, Datum *number)
+{
+	char		text[AP_SCALAR_SIZE];
+
+	if (value->type == jbvNumeric)
+	{
+		*number = NumericGetDatum(value->val.numeric);
+		return true;
+	}
+	if (value->type != jbvString || !short_text(value, text) || !is_decimal(text))
+		return false;
+	*number = DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+								  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	return true;
+}
+
+/*
+ * Give a number that is an integer of 64 bits; a fraction is none.
+ */
+bool
+ap_document_int64(const JsonbValue *value, int64 *number)
+{
+	Datum		numeric;
+	char	   *text;
+	char	   *end;
+
+	if (!ap_document_numeric(value, &numeric))
+		return false;
+	text = numeric_normalize(DatumGetNumeric(numeric));
+	errno = 0;
+	*number = strtoll(text, &end, 10);
+	return end != text && *end == '\0' && errno == 0;
+}
+
+/*
+ * Give a truth value.
+ */
+bool
+ap_document_bool(const JsonbValue *value, bool *truth)
+{
+	if (value->type != jbvBool)
+		return false;
+	*truth = value->val.boolean;
+	return true;
+}
+
+/*
+ * Tell whether a text is an ISO 8601 time as far as its characters go, and
+ * whether it names a zone.  What passes cannot mean anything that depends on
+ * the session, such as "today" or a day-month order.
+ */
+static bool
+is_iso_time(const char *text, bool *has_zone)
+{
+	const char *clock;
+
+	if (strspn(text, "0123456789") < 4 || text[strspn(text, "0123456789")] != '-' ||
+		text[strspn(text, "0123456789:.+-TtZz ")] != '\0')
+		return false;
+	clock = strpbrk(text, "Tt ");
+	*has_zone = clock != NULL && strpbrk(clock, "+-Zz") != NULL;
+	return true;
+}
+
+/*
+ * Give a time, in ISO 8601; one without a zone is UTC.
+ */
+bool
+ap_document_time(const JsonbValue *value, TimestampTz *time)
+{
+	char		text[AP_SCALAR_SIZE];
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	char	   *fields[MAXDATEFIELDS];
+	int			types[MAXDATEFIELDS];
+	int			nfields;
+	int			kind;
+	int			zone = 0;
+	bool		has_zone;
+	struct pg_tm tm;
+	fsec_t		fraction;
+
+	if (value->type != jbvString || !short_text(value, text) ||
+		!is_iso_time(text, &has_zone))
+		return false;
+	if (!has_zone)
+	{
+		/* a bare date needs a clock time before a zone can follow */
+		const char *suffix = strpbrk(text, "Tt ") ? "Z" : "T00:00:00Z";
+
+		if (strlen(text) + strlen(suffix) >= sizeof(text))
+			return false;
+		strcat(text, suffix);
+	}
+	return ParseDateTime(text, work, sizeof(work), fields, types,
+						 MAXDATEFIELDS, &nfields) == 0 &&
+		ap_compat_decode_date_time(fields, types, nfields, &kind,
+								   &tm, &fraction, &zone) == 0 &&
+		kind == DTK_DATE &&
+		tm2timestamp(&tm, fraction, &zone, time) == 0;
+}
+
+/*
+ * List the texts and numbers anywhere in a document, as texts.
+ */
+List *
+ap_document_leaves(Jsonb *document)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&document->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	List	   *leaves = NIL;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if ((token == WJB_VALUE || token == WJB_ELEM) &&
+			(value.type == jbvString || value.type == jbvNumeric))
+			leaves = lappend(leaves, ap_document_text(&value));
+	}
+	return leaves;
+}

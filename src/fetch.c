@@ -1,0 +1,133 @@
+/*-------------------------------------------------------------------------
+ *
+ * fetch.c
+ *		One call on behalf of an SQL function: from arguments to jsonb or error.
+ *
+ * Here statuses become errors.  Arguments are checked first, then the guard
+ * of the statement, then the configuration; only then is there a network.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "client.h"
+#include "fetch.h"
+#include "settings.h"
+
+/*
+ * Give an SQL argument as a text in UTF-8.
+ */
+static const char *
+argument_text(Datum value, ApPlace place)
+{
+	char	   *string;
+
+	switch (place)
+	{
+		case AP_IN_BODY_OBJECT:
+			string = JsonbToCString(NULL, &DatumGetJsonbP(value)->root, 0);
+			break;
+		case AP_IN_BODY_NUMBER:
+			string = psprintf(INT64_FORMAT, DatumGetInt64(value));
+			break;
+		default:
+			string = TextDatumGetCString(value);
+			break;
+	}
+	return pg_server_to_any(string, (int) strlen(string), PG_UTF8);
+}
+
+/*
+ * Take the arguments of an operation from those of its SQL function, which
+ * has them first and in the same order.
+ */
+void
+ap_fetch_arguments(FunctionCallInfo fcinfo, const ApEndpoint *endpoint, const char **values)
+{
+	int			count = ap_endpoint_params(endpoint);
+
+	for (int i = 0; i < count; i++)
+		values[i] = PG_ARGISNULL(i) ? NULL :
+			argument_text(PG_GETARG_DATUM(i), endpoint->params[i].place);
+}
+
+/*
+ * Count a call against the limit of the statement.  A statement is what a
+ * client sends: all that a function or a DO block does is one.
+ */
+static void
+count_call(ApStatus *status)
+{
+	static TimestampTz statement = 0;
+	static int64 calls = 0;
+
+	if (statement != GetCurrentStatementStartTimestamp())
+	{
+		statement = GetCurrentStatementStartTimestamp();
+		calls = 0;
+	}
+	if (ap_max_calls_per_statement == 0 || calls < ap_max_calls_per_statement)
+	{
+		calls++;
+		return;
+	}
+	ap_status_set(status, AP_LIMIT, "statement exceeds the limit of %d Allpass API calls",
+				  ap_max_calls_per_statement);
+	ap_status_detail(status, "Every call may cost money, so a statement that makes this many may be a mistake.");
+	ap_status_hint(status, "If it is not, raise the setting \"allpass.max_calls_per_statement\", "
+				   "or set it to 0 for no limit.");
+}
+
+/*
+ * Throw a status unless it is a success.
+ */
+static void
+check(const ApStatus *status)
+{
+	if (status->code != AP_OK)
+		ap_status_throw(status);
+}
+
+/*
+ * Call an operation and wait for its answer.  Returns its data in the current
+ * memory context, or NULL if the API does not know the thing and that is all
+ * right; every other failure is an error.
+ */
+Jsonb *
+ap_fetch(const ApEndpoint *endpoint, const char *const *values, bool missing_ok)
+{
+	ApStatus	status;
+	ApProfile  *profile;
+	ApCall	   *call;
+	Jsonb	   *data;
+
+	ap_status_clear(&status);
+	ap_endpoint_check(endpoint, values, &status);
+	check(&status);
+	count_call(&status);
+	check(&status);
+	profile = ap_profile_get(ap_server, GetUserId(), &status);
+	check(&status);
+
+	call = ap_client_start(profile, endpoint, values, (size_t) ap_max_response_size * 1024);
+	ap_client_wait(call);
+	data = ap_client_answer(call, &status);
+	if (data != NULL)
+	{
+		Jsonb	   *copy = palloc(VARSIZE(data));
+
+		memcpy(copy, data, VARSIZE(data));
+		data = copy;
+	}
+	ap_client_end(call);
+	if (data == NULL && !(missing_ok && ap_status_is_missing(&status)))
+		check(&status);
+	return data;
+}

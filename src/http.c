@@ -1,0 +1,752 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.c
+ *		HTTP transfers that never block an interrupt, by libcurl.
+ *
+ * The only file that knows libcurl.  A pool is a multi handle; its sockets and
+ * its timer are driven by sockets.c, so that all pools wait in one place and
+ * an interrupt wakes them at once.
+ *
+ * Rules that hold throughout: nothing throws inside a callback of libcurl, nor
+ * between taking a handle and tying it to a memory context; all signals are
+ * blocked while libcurl runs, since it may start a resolver thread, which
+ * would inherit the mask and must not take the backend's signals; a POST is
+ * put on the wire at most once, even where libcurl would repeat it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <signal.h>
+#include <time.h>
+
+#include "lib/ilist.h"
+#include "miscadmin.h"
+
+#include "http.h"
+#include "sockets.h"
+
+/* CURLOPT_QUICK_EXIT: a hanging name lookup is left behind, not joined. */
+StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075700, "allpass needs libcurl 7.87 or newer");
+
+/* Idle easy handles kept by a pool, each with its options set. */
+#define AP_IDLE_HANDLES 64
+
+#define AP_USER_AGENT "allpass/" AP_VERSION " PostgreSQL/" PG_VERSION
+
+struct ApHttpPool
+{
+	dlist_node	node;			/* in pools */
+	CURLM	   *multi;
+	int64		deadline;		/* of libcurl's timer, in ms; -1 for none */
+	int			active;			/* transfers under way */
+	CURL	   *idle[AP_IDLE_HANDLES];
+	int			nidle;
+};
+
+struct ApHttpTransfer
+{
+	ApHttpPool *pool;
+	CURL	   *easy;
+	struct curl_slist *headers;
+	ApBuffer	body;
+	bool		once;			/* must not be sent a second time */
+	int			sends;			/* times the request was put on the wire */
+	bool		attached;		/* to the pool's multi handle */
+	bool		done;
+	CURLcode	result;
+	char		error[CURL_ERROR_SIZE];
+	MemoryContextCallback cleanup;
+};
+
+static dlist_head pools = DLIST_STATIC_INIT(pools);
+
+/*
+ * Give the time of a steady clock in milliseconds.
+ */
+static int64
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * Block all signals for the thread that libcurl may start.
+ */
+static void
+block_signals(sigset_t *old)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, old);
+}
+
+/*
+ * Undo block_signals().
+ */
+static void
+restore_signals(const sigset_t *old)
+{
+	sigprocmask(SIG_SETMASK, old, NULL);
+}
+
+/*-------------------------------------------------------------------------
+ * URLs
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Tell whether a host, as libcurl gives it, is this machine.
+ */
+static bool
+is_loopback(const char *host)
+{
+	struct in_addr address;
+
+	if (pg_strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+		return true;
+	return inet_pton(AF_INET, host, &address) == 1 &&
+		(ntohl(address.s_addr) >> 24) == 127;
+}
+
+/*
+ * Tell whether a part of a parsed URL is there.
+ */
+static bool
+has_part(CURLU *url, CURLUPart part)
+{
+	char	   *text = NULL;
+	bool		present = curl_url_get(url, part, &text, 0) == CURLUE_OK;
+
+	curl_free(text);
+	return present;
+}
+
+/*
+ * Find what is wrong with the parts of a base URL, or return NULL.
+ */
+static const char *
+find_complaint(CURLU *url)
+{
+	const char *complaint = NULL;
+	char	   *scheme = NULL;
+	char	   *host = NULL;
+
+	if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+		curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK || host[0] == '\0')
+		complaint = "It must have the form https://host[:port][/path].";
+	else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
+		complaint = "It must not contain credentials.";
+	else if (has_part(url, CURLUPART_QUERY))
+		complaint = "It must not contain a query.";
+	else if (has_part(url, CURLUPART_FRAGMENT))
+		complaint = "It must not contain a fragment.";
+	else if (strcmp(scheme, "https") != 0 &&
+			 !(strcmp(scheme, "http") == 0 && is_loopback(host)))
+		complaint = "The scheme must be https, or http for a loopback host.";
+	curl_free(scheme);
+	curl_free(host);
+	return complaint;
+}
+
+/*
+ * Check a base URL: https, or http to a loopback host, and nothing but scheme,
+ * host, port and path.  On failure *complaint is a sentence that says why.
+ */
+bool
+ap_http_check_url(const char *text, const char **complaint)
+{
+	CURLU	   *url = curl_url();
+
+	if (url == NULL)
+		*complaint = "Out of memory.";
+	else if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
+		*complaint = "It must have the form https://host[:port][/path].";
+	else if (strpbrk(text, "?#") != NULL)
+		*complaint = "It must not contain a query or a fragment.";
+	else
+		*complaint = find_complaint(url);
+	curl_url_cleanup(url);
+	return *complaint == NULL;
+}
+
+/*
+ * Append a text as one escaped path segment or query value.  Returns false out
+ * of memory.
+ */
+bool
+ap_http_escape(ApBuffer *buffer, const char *text)
+{
+	char	   *escaped;
+	bool		ok;
+
+	if (text[0] == '\0')		/* libcurl takes length 0 for "measure it" */
+		return true;
+	escaped = curl_easy_escape(NULL, text, (int) strlen(text));
+	ok = escaped != NULL && ap_buffer_append_text(buffer, escaped);
+	curl_free(escaped);
+	return ok;
+}
+
+/*-------------------------------------------------------------------------
+ * libcurl's callbacks
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Take a piece of an answer's body; taking less than all of it ends the
+ * transfer.
+ */
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	ApHttpTransfer *transfer = arg;
+
+	return ap_buffer_append(&transfer->body, data, size * count) ? size * count : 0;
+}
+
+/*
+ * Count a request that is about to be sent, and forbid a second one where that
+ * could act twice: libcurl repeats a request by itself when a kept-alive
+ * connection breaks before an answer, though the server may have acted.
+ */
+static int
+on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	ApHttpTransfer *transfer = arg;
+
+	(void) peer, (void) local, (void) peer_port, (void) local_port;
+	if (transfer->once && transfer->sends > 0)
+		return CURL_PREREQFUNC_ABORT;
+	transfer->sends++;
+	return CURL_PREREQFUNC_OK;
+}
+
+/*
+ * Open a socket.
+ */
+static curl_socket_t
+on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	int			fd = ap_sockets_open(address->family, address->socktype,
+									 address->protocol);
+
+	(void) arg, (void) purpose;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+/*
+ * Close a socket.
+ */
+static int
+on_close(void *arg, curl_socket_t fd)
+{
+	(void) arg;
+	ap_sockets_close(fd);
+	return 0;
+}
+
+/*
+ * Follow libcurl's wish to hear of a socket's events.
+ */
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+	(void) easy, (void) unused;
+	if (what == CURL_POLL_REMOVE)
+	{
+		ap_sockets_unwatch(fd);
+		return 0;
+	}
+	/* CURL_POLL_IN and CURL_POLL_OUT have the values of AP_SOCKET_IN and _OUT */
+	return ap_sockets_watch(fd, what, arg) ? 0 : -1;
+}
+
+StaticAssertDecl(CURL_POLL_IN == AP_SOCKET_IN && CURL_POLL_OUT == AP_SOCKET_OUT &&
+				 CURL_POLL_INOUT == (AP_SOCKET_IN | AP_SOCKET_OUT),
+				 "socket events of libcurl differ");
+
+/*
+ * Set the pool's timer.
+ */
+static int
+on_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	ApHttpPool *pool = arg;
+
+	(void) multi;
+	pool->deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	return 0;
+}
+
+/*-------------------------------------------------------------------------
+ * Pools
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Initialise libcurl, once in a process.
+ */
+static bool
+initialise(void)
+{
+	static bool initialised = false;
+	sigset_t	old;
+
+	if (!initialised)
+	{
+		block_signals(&old);
+		initialised = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+		restore_signals(&old);
+	}
+	return initialised;
+}
+
+/*
+ * Make a pool without connections.  Returns NULL out of memory.
+ */
+ApHttpPool *
+ap_http_pool_create(void)
+{
+	ApHttpPool *pool;
+
+	if (!initialise() || (pool = calloc(1, sizeof(*pool))) == NULL)
+		return NULL;
+	pool->multi = curl_multi_init();
+	if (pool->multi == NULL)
+	{
+		free(pool);
+		return NULL;
+	}
+	pool->deadline = -1;
+	curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
+	curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
+	curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
+#if LIBCURL_VERSION_NUM >= 0x081400
+	curl_multi_setopt(pool->multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
+	dlist_push_tail(&pools, &pool->node);
+	return pool;
+}
+
+/*
+ * Limit the connections that a pool opens at the same time.
+ */
+void
+ap_http_pool_limit(ApHttpPool *pool, int max_connections)
+{
+	curl_multi_setopt(pool->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) max_connections);
+	curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long) max_connections);
+}
+
+/*
+ * Close a pool and its connections.  It must hold no transfer.
+ */
+void
+ap_http_pool_close(ApHttpPool *pool)
+{
+	sigset_t	old;
+
+	Assert(pool->active == 0);
+	dlist_delete(&pool->node);
+	block_signals(&old);
+	while (pool->nidle > 0)
+		curl_easy_cleanup(pool->idle[--pool->nidle]);
+	curl_multi_cleanup(pool->multi);
+	restore_signals(&old);
+	free(pool);
+}
+
+/*
+ * Make an easy handle with the options that no request changes.  Returns NULL
+ * when libcurl lacks one of them or is out of memory.
+ */
+static CURL *
+make_easy(void)
+{
+	CURL	   *easy = curl_easy_init();
+	bool		ok = easy != NULL;
+
+#define SET(option, value) \
+	ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
+
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_QUICK_EXIT, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "https,http");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_PATH_AS_IS, 1L);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
+	SET(CURLOPT_PIPEWAIT, 1L);
+	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
+	SET(CURLOPT_USERAGENT, AP_USER_AGENT);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_PREREQFUNCTION, on_send);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	if (ok)
+		return easy;
+	curl_easy_cleanup(easy);
+	return NULL;
+}
+
+/*-------------------------------------------------------------------------
+ * Transfers
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Give everything of a transfer back: libcurl closes the connection of one
+ * that is abandoned under way, and keeps that of a finished one.
+ */
+static void
+release(void *arg)
+{
+	ApHttpTransfer *transfer = arg;
+	ApHttpPool *pool = transfer->pool;
+	sigset_t	old;
+
+	block_signals(&old);
+	if (transfer->attached)
+	{
+		curl_multi_remove_handle(pool->multi, transfer->easy);
+		pool->active--;
+	}
+	if (transfer->easy != NULL)
+	{
+		curl_easy_setopt(transfer->easy, CURLOPT_ERRORBUFFER, NULL);
+		if (pool->nidle < AP_IDLE_HANDLES)
+			pool->idle[pool->nidle++] = transfer->easy;
+		else
+			curl_easy_cleanup(transfer->easy);
+	}
+	restore_signals(&old);
+	curl_slist_free_all(transfer->headers);
+	ap_buffer_free(&transfer->body);
+}
+
+/*
+ * Copy the header lines; NULL out of memory.
+ */
+static struct curl_slist *
+copy_headers(const char *const *lines)
+{
+	struct curl_slist *list = NULL;
+
+	for (; *lines != NULL; lines++)
+	{
+		struct curl_slist *longer = curl_slist_append(list, *lines);
+
+		if (longer == NULL)
+		{
+			curl_slist_free_all(list);
+			return NULL;
+		}
+		list = longer;
+	}
+	return list;
+}
+
+/*
+ * Set the options of this request.
+ */
+static bool
+prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
+{
+	CURL	   *easy = transfer->easy;
+	bool		ok = true;
+
+	SET(CURLOPT_URL, request->url);
+	SET(CURLOPT_HTTPHEADER, transfer->headers);
+	SET(CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
+	SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t) request->max_answer_size);
+	SET(CURLOPT_WRITEDATA, transfer);
+	SET(CURLOPT_PREREQDATA, transfer);
+	SET(CURLOPT_PRIVATE, transfer);
+	SET(CURLOPT_ERRORBUFFER, transfer->error);
+	if (request->ca_file != NULL)
+	{
+		SET(CURLOPT_CAINFO, request->ca_file);
+		SET(CURLOPT_CAPATH, NULL);
+	}
+	if (request->is_post)
+	{
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
+	}
+	else
+		SET(CURLOPT_HTTPGET, 1L);
+	return ok;
+#undef SET
+}
+
+/*
+ * Start a transfer in the current memory context; ap_http_wait() drives it.
+ * Returns NULL with the status set out of memory.
+ */
+ApHttpTransfer *
+ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
+{
+	ApHttpTransfer *transfer = palloc0(sizeof(*transfer));
+	sigset_t	old;
+
+	transfer->pool = pool;
+	transfer->once = request->is_post;
+	ap_buffer_init(&transfer->body, request->max_answer_size);
+	transfer->cleanup.func = release;
+	transfer->cleanup.arg = transfer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->cleanup);
+
+	transfer->easy = pool->nidle > 0 ? pool->idle[--pool->nidle] : make_easy();
+	transfer->headers = copy_headers(request->headers);
+	if (transfer->easy != NULL && transfer->headers != NULL &&
+		prepare(transfer, request))
+	{
+		block_signals(&old);
+		transfer->attached = curl_multi_add_handle(pool->multi, transfer->easy) == CURLM_OK;
+		restore_signals(&old);
+	}
+	if (!transfer->attached)
+	{
+		ap_status_set(status, AP_NO_MEMORY, "could not prepare a request to the Allpass API");
+		return NULL;
+	}
+	pool->active++;
+	return transfer;
+}
+
+/*
+ * Tell whether a transfer has ended, well or not.
+ */
+bool
+ap_http_is_done(const ApHttpTransfer *transfer)
+{
+	return transfer->done;
+}
+
+/*
+ * Let libcurl act on a socket or its timer, and note what has ended.
+ */
+static void
+drive(ApHttpPool *pool, curl_socket_t fd, int events)
+{
+	sigset_t	old;
+	int			running;
+	int			left;
+	CURLMsg    *message;
+
+	block_signals(&old);
+	curl_multi_socket_action(pool->multi, fd, events, &running);
+	restore_signals(&old);
+
+	while ((message = curl_multi_info_read(pool->multi, &left)) != NULL)
+	{
+		char	   *private = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+		((ApHttpTransfer *) private)->result = message->data.result;
+		((ApHttpTransfer *) private)->done = true;
+	}
+}
+
+/*
+ * Pass a socket that is ready on to libcurl.  CURL_CSELECT_IN and _OUT have
+ * the values of AP_SOCKET_IN and _OUT as well.
+ */
+static void
+on_ready(void *owner, int fd, int events)
+{
+	drive(owner, fd, events);
+}
+
+StaticAssertDecl(CURL_CSELECT_IN == AP_SOCKET_IN && CURL_CSELECT_OUT == AP_SOCKET_OUT,
+				 "select bits of libcurl differ");
+
+/*
+ * Run the timers that are due, and shorten a wait to the next one.  Returns
+ * whether any was due.
+ */
+static bool
+run_timers(long *timeout_ms)
+{
+	dlist_iter	iter;
+	bool		ran = false;
+	int64		now = now_ms();
+
+	dlist_foreach(iter, &pools)
+	{
+		ApHttpPool *pool = dlist_container(ApHttpPool, node, iter.cur);
+
+		if (pool->deadline < 0 || pool->active == 0)
+			continue;
+		if (pool->deadline <= now)
+		{
+			pool->deadline = -1;
+			drive(pool, CURL_SOCKET_TIMEOUT, 0);
+			ran = true;
+		}
+		else if (*timeout_ms < 0 || pool->deadline - now < *timeout_ms)
+			*timeout_ms = (long) (pool->deadline - now);
+	}
+	return ran;
+}
+
+/*
+ * Let all transfers make progress: act on what is due now or, if nothing is,
+ * wait for it for at most timeout_ms (-1 for no limit).  Throws on interrupts.
+ */
+void
+ap_http_wait(long timeout_ms)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!run_timers(&timeout_ms))
+		ap_sockets_wait(timeout_ms, on_ready);
+}
+
+/*-------------------------------------------------------------------------
+ * Outcomes
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Say where the time of a timed-out request went.
+ */
+static void
+describe_timeout(CURL *easy, ApStatus *status)
+{
+	curl_off_t	lookup = 0;
+	curl_off_t	connect = 0;
+	curl_off_t	tls = 0;
+	curl_off_t	first_byte = 0;
+	curl_off_t	total = 0;
+	const char *phase;
+
+	curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &lookup);
+	curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect);
+	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &tls);
+	curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
+	curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &total);
+
+	if (lookup == 0)
+		phase = "looking up the host name";
+	else if (connect == 0)
+		phase = "connecting";
+	else if (tls == 0)
+		phase = "negotiating TLS";
+	else if (first_byte == 0)
+		phase = "waiting for the answer";
+	else
+		phase = "receiving the answer";
+	ap_status_set(status, AP_UNREACHABLE, "request to the Allpass API timed out");
+	ap_status_detail(status, "No end after " INT64_FORMAT " ms, while %s.",
+					 (int64) total / 1000, phase);
+	ap_status_hint(status, "The server options \"timeout\" and \"connect_timeout\" set the limits.");
+}
+
+/*
+ * Give a failed transfer its code and words.
+ */
+static void
+describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
+{
+	const char *reason = transfer->error[0] ? transfer->error :
+		curl_easy_strerror(transfer->result);
+
+	switch (transfer->result)
+	{
+		case CURLE_OPERATION_TIMEDOUT:
+			describe_timeout(transfer->easy, status);
+			return;
+		case CURLE_OUT_OF_MEMORY:
+			ap_status_set(status, AP_NO_MEMORY,
+						  "out of memory during a request to the Allpass API");
+			return;
+		case CURLE_FILESIZE_EXCEEDED:
+		case CURLE_WRITE_ERROR:
+			if (transfer->result == CURLE_WRITE_ERROR && !transfer->body.overflow)
+				break;
+			ap_status_set(status, AP_NOT_UNDERSTOOD,
+						  "answer of the Allpass API is larger than %zu bytes",
+						  transfer->body.max);
+			ap_status_hint(status, "The setting \"allpass.max_response_size\" sets the limit.");
+			return;
+		case CURLE_BAD_CONTENT_ENCODING:
+		case CURLE_WEIRD_SERVER_REPLY:
+		case CURLE_UNSUPPORTED_PROTOCOL:
+			ap_status_set(status, AP_NOT_UNDERSTOOD,
+						  "could not understand the answer of the Allpass API");
+			ap_status_detail(status, "%s.", reason);
+			return;
+		case CURLE_SSL_CACERT_BADFILE:
+			ap_status_set(status, AP_NOT_CONFIGURED,
+						  "could not use the certificates for the Allpass API");
+			ap_status_detail(status, "%s.", reason);
+			return;
+		case CURLE_ABORTED_BY_CALLBACK:
+			ap_status_set(status, AP_UNREACHABLE, "could not complete a request to the Allpass API");
+			ap_status_detail(status, "The connection broke after the request was sent; "
+							 "the server may or may not have acted on it.");
+			return;
+		default:
+			break;
+	}
+	if (transfer->sends > 0)
+		ap_status_set(status, AP_UNREACHABLE, "could not complete a request to the Allpass API");
+	else
+		ap_status_set(status, AP_UNREACHABLE, "could not reach the Allpass API");
+	ap_status_detail(status, "%s.", reason);
+}
+
+/*
+ * Give a header of the answer, or NULL.
+ */
+static const char *
+get_header(CURL *easy, const char *name)
+{
+	struct curl_header *header;
+
+	if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
+/*
+ * Give the answer of a transfer that is done.  Returns false with the status
+ * set if no whole answer came.
+ */
+bool
+ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer, ApStatus *status)
+{
+	long		http_status = 0;
+
+	Assert(transfer->done);
+	if (transfer->result != CURLE_OK)
+	{
+		describe_failure(transfer, status);
+		return false;
+	}
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &http_status);
+	answer->http_status = (int) http_status;
+	answer->body = &transfer->body;
+	answer->signature = get_header(transfer->easy, "x-allpass-signature");
+	return true;
+}

@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.h
+ *		HTTP transfers that never block an interrupt.
+ *
+ * A pool holds the kept-alive connections of one profile; a transfer is one
+ * request and its answer.  Any number of transfers, in any number of pools,
+ * make progress together inside ap_http_wait(), which is the only place that
+ * waits and the only place here that can throw (an interrupt, or the server
+ * failing to build its wait event set).
+ *
+ * A transfer belongs to the memory context current at ap_http_start(), and is
+ * abandoned when that context goes.  It must go before its pool is closed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef AP_HTTP_H
+#define AP_HTTP_H
+
+#include "buffer.h"
+#include "status.h"
+
+typedef struct ApHttpPool ApHttpPool;
+typedef struct ApHttpTransfer ApHttpTransfer;
+
+/* What to send.  All texts must live as long as the transfer. */
+typedef struct ApHttpRequest
+{
+	const char *url;
+	const char *const *headers; /* "name: value" lines, ended by NULL */
+	bool		is_post;
+	const char *body;			/* of a POST; NULL for none */
+	size_t		body_len;
+	const char *ca_file;		/* NULL for the system's certificates */
+	int			timeout_ms;
+	int			connect_timeout_ms;
+	size_t		max_answer_size;
+} ApHttpRequest;
+
+/* What came back.  The texts live as long as the transfer. */
+typedef struct ApHttpAnswer
+{
+	int			http_status;
+	const ApBuffer *body;
+	const char *signature;		/* the header x-allpass-signature, or NULL */
+} ApHttpAnswer;
+
+extern bool ap_http_check_url(const char *url, const char **complaint);
+extern bool ap_http_escape(ApBuffer *buffer, const char *text);
+
+extern ApHttpPool *ap_http_pool_create(void);
+extern void ap_http_pool_limit(ApHttpPool *pool, int max_connections);
+extern void ap_http_pool_close(ApHttpPool *pool);
+
+extern ApHttpTransfer *ap_http_start(ApHttpPool *pool, const ApHttpRequest *request,
+									 ApStatus *status);
+extern bool ap_http_is_done(const ApHttpTransfer *transfer);
+extern void ap_http_wait(long timeout_ms);
+extern bool ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer,
+						   ApStatus *status);
+
+#endif							/* AP_HTTP_H */

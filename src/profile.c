@@ -1,0 +1,430 @@
+/*-------------------------------------------------------------------------
+ *
+ * profile.c
+ *		A server with the keys of a role: everything a call needs to know.
+ *
+ * Reading the catalogs costs more than a call on a warm connection may, so
+ * what a name meant to a role is remembered until a server or a mapping of
+ * any kind changes; key files are looked at every time.  A profile is counted
+ * by the lookups that lead to it and by the calls that use it, and closes its
+ * connections with the last of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "access/reloptions.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "profile.h"
+
+/* The validator that marks a foreign data wrapper as ours. */
+#define AP_VALIDATOR "allpass_validator"
+
+/* What a server's name means to a role. */
+typedef struct Lookup
+{
+	NameData	server_name;
+	Oid			role;
+	ApProfile  *profile;
+}			Lookup;
+
+/* More than a session uses at the same time; the oldest makes room. */
+#define AP_LOOKUPS 32
+
+static Lookup lookups[AP_LOOKUPS];
+static int	nlookups = 0;
+static bool changed = false;	/* a server or mapping, since lookups were made */
+
+/*
+ * Give up one count of a profile, and the profile with the last.
+ */
+static void
+release(void *arg)
+{
+	ApProfile  *profile = arg;
+
+	if (--profile->references > 0)
+		return;
+	if (profile->pool != NULL)
+		ap_http_pool_close(profile->pool);
+	MemoryContextDelete(profile->context);
+}
+
+/*
+ * Keep a profile alive as long as the current memory context.
+ */
+void
+ap_profile_hold(ApProfile *profile)
+{
+	MemoryContextCallback *callback = palloc0(sizeof(*callback));
+
+	callback->func = release;
+	callback->arg = profile;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	profile->references++;
+}
+
+/*
+ * Note that some server or mapping has changed.  Nothing more: this may be
+ * called while a call is under way.
+ */
+static void
+on_change(Datum arg, int cache, uint32 hash)
+{
+	(void) arg, (void) cache, (void) hash;
+	changed = true;
+}
+
+/*
+ * Ask to be told of changes, once in a backend.
+ */
+static void
+watch_catalogs(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, on_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_change, (Datum) 0);
+	watching = true;
+}
+
+/*
+ * Find the server of a name.
+ */
+static ForeignServer *
+find_server(const char *name, ApStatus *status)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	ForeignDataWrapper *wrapper;
+	char	   *validator;
+
+	if (server == NULL)
+	{
+		ap_status_set(status, AP_NOT_CONFIGURED, "server \"%s\" does not exist", name);
+		ap_status_hint(status, "Use CREATE SERVER ... FOREIGN DATA WRAPPER allpass, "
+					   "or name another server in the setting \"allpass.server\".");
+		return NULL;
+	}
+	wrapper = GetForeignDataWrapper(server->fdwid);
+	validator = OidIsValid(wrapper->fdwvalidator) ? get_func_name(wrapper->fdwvalidator) : NULL;
+	if (validator == NULL || strcmp(validator, AP_VALIDATOR) != 0)
+	{
+		ap_status_set(status, AP_NOT_CONFIGURED, "server \"%s\" is not a server of the Allpass API", name);
+		ap_status_hint(status, "Its foreign data wrapper must be \"allpass\".");
+		return NULL;
+	}
+	return server;
+}
+
+/*
+ * Check that the role has USAGE on the server.
+ */
+static bool
+may_use(Oid server_id, const char *name, Oid role, ApStatus *status)
+{
+	return ap_compat_may_use_server(server_id, role) ||
+		ap_status_set(status, AP_DENIED, "permission denied for foreign server %s", name);
+}
+
+/*
+ * Find the mapping of a role, else that of PUBLIC: its OID and options.
+ */
+static Oid
+find_mapping(Oid server_id, Oid role, List **list)
+{
+	HeapTuple	tuple;
+	Datum		options;
+	bool		isnull;
+	Oid			mapping_id;
+
+	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role),
+							ObjectIdGetDatum(server_id));
+	if (!HeapTupleIsValid(tuple))
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
+								ObjectIdGetDatum(server_id));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	mapping_id = ((Form_pg_user_mapping) GETSTRUCT(tuple))->oid;
+	options = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple,
+							  Anum_pg_user_mapping_umoptions, &isnull);
+	*list = isnull ? NIL : untransformRelOptions(options);
+	ReleaseSysCache(tuple);
+	return mapping_id;
+}
+
+/*
+ * Describe everything that a profile depends on, so that a change shows.
+ */
+static char *
+make_fingerprint(const ForeignServer *server, const List *mapping_list)
+{
+	const List *lists[] = {server->options, mapping_list};
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%s\n", server->servername);
+	for (int i = 0; i < (int) lengthof(lists); i++)
+	{
+		foreach(cell, lists[i])
+		{
+			DefElem    *element = lfirst(cell);
+
+			appendStringInfo(&text, "%s=%s\n", element->defname, defGetString(element));
+		}
+	}
+	appendStringInfoString(&text, ap_options_file_stamps(mapping_list));
+	return text.data;
+}
+
+/*
+ * Collect the options into a new profile, and check that they suffice.
+ */
+static bool
+fill(ApProfile *profile, const ForeignServer *server, const List *mapping_list, ApStatus *status)
+{
+	ApOptions  *options = &profile->options;
+	ApSeal	   *seal = &options->seal;
+	const char *missing = NULL;
+
+	ap_options_default(options);
+	if (!ap_options_apply(server->options, options, status) ||
+		!ap_options_apply(mapping_list, options, status))
+		return false;
+	if (options->base_url == NULL)
+		return ap_status_set(status, AP_NOT_CONFIGURED, "server \"%s\" has no option \"base_url\"",
+							 server->servername);
+	if (options->api_key == NULL)
+		missing = "api_key";
+	else if (seal->method != AP_METHOD_NONE && !options->has_crypto_key)
+		missing = "crypto_key";
+	else if (seal->method == AP_METHOD_CBC && seal->hmac_key_text == NULL &&
+			 (seal->require_signature || options->encrypt_requests))
+		missing = "hmac_key";
+	if (missing != NULL)
+	{
+		ap_status_set(status, AP_NOT_CONFIGURED, "user mapping for server \"%s\" has no option \"%s\"",
+					  server->servername, missing);
+		ap_status_hint(status, "Use ALTER USER MAPPING ... OPTIONS (ADD %s '...').", missing);
+		return false;
+	}
+	if (options->encrypt_requests && seal->method == AP_METHOD_NONE)
+		return ap_status_set(status, AP_NOT_CONFIGURED,
+							 "server \"%s\" has option \"encrypt_requests\" but no method in \"encryption\"",
+							 server->servername);
+	return true;
+}
+
+/*
+ * List the texts of the keys, which must not get into a message.
+ */
+static List *
+list_secrets(const List *mapping_list, const ApOptions *options)
+{
+	List	   *secrets = list_make1((char *) options->api_key);
+	ListCell   *cell;
+
+	if (options->seal.hmac_key_text != NULL)
+		secrets = lappend(secrets, (char *) options->seal.hmac_key_text);
+	foreach(cell, mapping_list)
+		secrets = lappend(secrets, pstrdup(defGetString(lfirst(cell))));
+	return secrets;
+}
+
+/*
+ * Make a profile from the catalogs' current state.
+ */
+static ApProfile *
+make(const ForeignServer *server, Oid mapping_id, const List *mapping_list,
+	 const char *fingerprint, ApStatus *status)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "allpass profile",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	ApProfile  *profile = palloc0(sizeof(*profile));
+	bool		ok;
+
+	profile->context = context;
+	profile->server_id = server->serverid;
+	profile->mapping_id = mapping_id;
+	profile->server_name = pstrdup(server->servername);
+	profile->fingerprint = pstrdup(fingerprint);
+	profile->mapping_list = copyObject((List *) mapping_list);
+	profile->file_stamps = ap_options_file_stamps(mapping_list);
+	ok = fill(profile, server, mapping_list, status);
+	if (ok)
+		profile->secrets = list_secrets(mapping_list, &profile->options);
+	MemoryContextSwitchTo(old);
+	if (ok)
+	{
+		MemoryContextSetParent(context, TopMemoryContext);
+		return profile;
+	}
+	MemoryContextDelete(context);
+	return NULL;
+}
+
+/*
+ * Take a lookup out of the table.
+ */
+static void
+forget(int index)
+{
+	ApProfile  *profile = lookups[index].profile;
+
+	lookups[index] = lookups[--nlookups];
+	release(profile);
+}
+
+/*
+ * Remember what a name means to a role.
+ */
+static void
+remember(const char *name, Oid role, ApProfile *profile)
+{
+	Lookup	   *lookup;
+
+	for (int i = nlookups - 1; i >= 0; i--)
+	{
+		if (lookups[i].role == role && strcmp(NameStr(lookups[i].server_name), name) == 0)
+			forget(i);
+	}
+	if (nlookups == AP_LOOKUPS)
+		forget(0);
+	lookup = &lookups[nlookups++];
+	namestrcpy(&lookup->server_name, name);
+	lookup->role = role;
+	lookup->profile = profile;
+	profile->references++;
+}
+
+/*
+ * Find a remembered profile that was made from this state of the catalogs.
+ */
+static ApProfile *
+find_same(Oid server_id, Oid mapping_id, const char *fingerprint)
+{
+	for (int i = 0; i < nlookups; i++)
+	{
+		ApProfile  *profile = lookups[i].profile;
+
+		if (profile->server_id == server_id && profile->mapping_id == mapping_id &&
+			strcmp(profile->fingerprint, fingerprint) == 0)
+			return profile;
+	}
+	return NULL;
+}
+
+/*
+ * Look a profile up in the catalogs.
+ */
+static ApProfile *
+look_up(const char *name, Oid role, ApStatus *status)
+{
+	ForeignServer *server = find_server(name, status);
+	ApProfile  *profile;
+	List	   *mapping_list = NIL;
+	Oid			mapping_id;
+	char	   *fingerprint;
+
+	if (server == NULL || !may_use(server->serverid, name, role, status))
+		return NULL;
+	mapping_id = find_mapping(server->serverid, role, &mapping_list);
+	if (!OidIsValid(mapping_id))
+	{
+		ap_status_set(status, AP_NOT_CONFIGURED, "no user mapping for role \"%s\" on server \"%s\"",
+					  GetUserNameFromId(role, true), name);
+		ap_status_hint(status, "Use CREATE USER MAPPING FOR ... SERVER %s OPTIONS (api_key '...').",
+					   quote_identifier(name));
+		return NULL;
+	}
+	fingerprint = make_fingerprint(server, mapping_list);
+	profile = find_same(server->serverid, mapping_id, fingerprint);
+	if (profile == NULL)
+		profile = make(server, mapping_id, mapping_list, fingerprint, status);
+	return profile;
+}
+
+/*
+ * Find a lookup that still holds, or NULL.
+ */
+static ApProfile *
+recall(const char *name, Oid role)
+{
+	for (int i = 0; i < nlookups; i++)
+	{
+		ApProfile  *profile = lookups[i].profile;
+
+		if (lookups[i].role != role || strcmp(NameStr(lookups[i].server_name), name) != 0)
+			continue;
+		if (profile->file_stamps[0] != '\0')
+		{
+			char	   *stamps = ap_options_file_stamps(profile->mapping_list);
+			bool		same = strcmp(stamps, profile->file_stamps) == 0;
+
+			pfree(stamps);
+			return same ? profile : NULL;
+		}
+		return profile;
+	}
+	return NULL;
+}
+
+/*
+ * Drop the lookups whose servers or mappings are not what they were, with
+ * their connections.
+ */
+static void
+review(void)
+{
+	changed = false;
+	for (int i = nlookups - 1; i >= 0; i--)
+	{
+		ApProfile  *profile = lookups[i].profile;
+		ForeignServer *server = GetForeignServerExtended(profile->server_id, FSV_MISSING_OK);
+		List	   *mapping_list = NIL;
+
+		if (server == NULL ||
+			strcmp(server->servername, NameStr(lookups[i].server_name)) != 0 ||
+			find_mapping(server->serverid, lookups[i].role, &mapping_list) != profile->mapping_id ||
+			strcmp(make_fingerprint(server, mapping_list), profile->fingerprint) != 0)
+			forget(i);
+	}
+}
+
+/*
+ * Give the profile of a server's name for a role.  Returns NULL with the
+ * status set when there is none or the role may not use it.
+ */
+ApProfile *
+ap_profile_get(const char *server_name, Oid role, ApStatus *status)
+{
+	ApProfile  *profile;
+
+	watch_catalogs();
+	if (changed)
+		review();
+	profile = recall(server_name, role);
+	if (profile != NULL)
+		return may_use(profile->server_id, server_name, role, status) ? profile : NULL;
+	profile = look_up(server_name, role, status);
+	if (profile != NULL)
+		remember(server_name, role, profile);
+	return profile;
+}

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * profile.h
+ *		A server with the keys of a role: everything a call needs to know.
+ *
+ * A profile never changes.  When its server, its mapping or a key file
+ * changes, the next ap_profile_get() gives a new one, with new connections;
+ * calls under way keep the old one alive through ap_profile_hold().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef AP_PROFILE_H
+#define AP_PROFILE_H
+
+#include "datatype/timestamp.h"
+
+#include "http.h"
+#include "options.h"
+
+typedef struct ApProfile
+{
+	ApOptions	options;
+	const char *server_name;
+	List	   *secrets;		/* the texts of the keys */
+	ApHttpPool *pool;			/* the connections made under it */
+	int64		next_start_us;	/* for rate_limit, on client.c's clock */
+	/* private to profile.c */
+	Oid			server_id;
+	Oid			mapping_id;
+	char	   *fingerprint;
+	char	   *file_stamps;
+	List	   *mapping_list;
+	int			references;
+	MemoryContext context;
+} ApProfile;
+
+extern ApProfile *ap_profile_get(const char *server_name, Oid role, ApStatus *status);
+extern void ap_profile_hold(ApProfile *profile);
+
+#endif							/* AP_PROFILE_H */

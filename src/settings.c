@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *		The settings ("GUCs") of the module, in the order of their names.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "settings.h"
+
+#define AP_DEFAULT_CALLS 10000
+#define AP_DEFAULT_RESPONSE_KB (64 * 1024)
+#define AP_MIN_RESPONSE_KB 1
+/* a text of the server, and so a jsonb's source, ends at 1 GB */
+#define AP_MAX_RESPONSE_KB (1024 * 1024 - 1)
+
+/*
+ * How many calls of the API one statement may make.  It guards against a join
+ * that buys a million paid checks by mistake, not against malice: anybody may
+ * raise it, knowingly.
+ */
+int			ap_max_calls_per_statement = AP_DEFAULT_CALLS;
+
+/*
+ * The largest answer taken from the network, after decompression.  It bounds
+ * the memory that a hostile server can make a backend use.
+ */
+int			ap_max_response_size = AP_DEFAULT_RESPONSE_KB;
+
+/*
+ * The foreign server that functions use.
+ */
+char	   *ap_server = NULL;
+
+/*
+ * Define the settings.
+ */
+void
+ap_settings_define(void)
+{
+	DefineCustomIntVariable("allpass.max_calls_per_statement",
+							"Sets the maximum number of Allpass API calls that one statement may make.",
+							"Zero removes the limit.",
+							&ap_max_calls_per_statement,
+							AP_DEFAULT_CALLS, 0, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("allpass.max_response_size",
+							"Sets the maximum size of an answer of the Allpass API, after decompression.",
+							NULL,
+							&ap_max_response_size,
+							AP_DEFAULT_RESPONSE_KB, AP_MIN_RESPONSE_KB, AP_MAX_RESPONSE_KB,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("allpass.server",
+							   "Sets the foreign server that the functions of allpass use.",
+							   NULL,
+							   &ap_server,
+							   "allpass",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("allpass");
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *		The settings ("GUCs") of the module.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef AP_SETTINGS_H
+#define AP_SETTINGS_H
+
+extern char *ap_server;
+extern int	ap_max_response_size;	/* kB */
+extern int	ap_max_calls_per_statement; /* 0 for no limit */
+
+extern void ap_settings_define(void);
+
+#endif							/* AP_SETTINGS_H */

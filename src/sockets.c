@@ -1,0 +1,279 @@
+/*-------------------------------------------------------------------------
+ *
+ * sockets.c
+ *		Waiting for any number of sockets together with the backend's latch.
+ *
+ * One wait event set serves the whole backend.  The invariant that keeps it
+ * honest: a descriptor is never closed behind its back.  A socket opened by
+ * ap_sockets_open() is closed by ap_sockets_close(), which takes it out of
+ * the table; a descriptor that a library made by itself may be closed at any
+ * time after it was unwatched, so it is dropped from the table at once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+
+#include "sockets.h"
+
+/* Events handled per wake-up; more wait for the next one. */
+#define AP_EVENTS_PER_WAIT 64
+
+typedef struct Socket
+{
+	int			fd;
+	int			events;			/* wanted now; 0 while parked */
+	int			registered;		/* what the set waits for */
+	int			pos;			/* in the set, -1 if not there */
+	bool		ours;			/* made by ap_sockets_open() */
+	void	   *owner;
+}			Socket;
+
+static Socket *sockets = NULL;
+static int	nsockets = 0;
+static int	sockets_size = 0;
+
+static WaitEventSet *waits = NULL;
+static bool stale = true;		/* the set must be built anew */
+
+/*
+ * Find a socket in the table, or NULL.
+ */
+static Socket *
+find(int fd)
+{
+	for (int i = 0; i < nsockets; i++)
+	{
+		if (sockets[i].fd == fd)
+			return &sockets[i];
+	}
+	return NULL;
+}
+
+/*
+ * Add a socket to the table; NULL when out of memory.  Does not throw: it is
+ * called from a library's callbacks.
+ */
+static Socket *
+add(int fd, bool ours)
+{
+	Socket	   *socket;
+
+	if (nsockets == sockets_size)
+	{
+		int			size = Max(16, sockets_size * 2);
+		Socket	   *larger = realloc(sockets, size * sizeof(Socket));
+
+		if (larger == NULL)
+			return NULL;
+		sockets = larger;
+		sockets_size = size;
+	}
+	socket = &sockets[nsockets++];
+	memset(socket, 0, sizeof(*socket));
+	socket->fd = fd;
+	socket->pos = -1;
+	socket->ours = ours;
+	return socket;
+}
+
+/*
+ * Take a socket out of the table.
+ */
+static void
+drop(Socket *socket)
+{
+	if (socket->pos >= 0)
+		stale = true;
+	*socket = sockets[--nsockets];
+}
+
+/*
+ * Open a socket, counted among the descriptors that the server hands out.
+ * Returns -1 with errno set on failure.
+ */
+int
+ap_sockets_open(int family, int type, int protocol)
+{
+	int			fd;
+
+	if (!AcquireExternalFD())
+		return -1;
+	fd = socket(family, type | SOCK_CLOEXEC, protocol);
+	if (fd < 0 || add(fd, true) == NULL)
+	{
+		if (fd >= 0)
+			close(fd);
+		ReleaseExternalFD();
+		return -1;
+	}
+	return fd;
+}
+
+/*
+ * Close a socket of ap_sockets_open().
+ */
+void
+ap_sockets_close(int fd)
+{
+	Socket	   *socket = find(fd);
+
+	if (socket != NULL)
+		drop(socket);
+	close(fd);
+	ReleaseExternalFD();
+}
+
+/*
+ * Watch a descriptor for events.  Returns false when out of memory.
+ */
+bool
+ap_sockets_watch(int fd, int events, void *owner)
+{
+	Socket	   *socket = find(fd);
+
+	if (socket == NULL && (socket = add(fd, false)) == NULL)
+		return false;
+	socket->events = events;
+	socket->owner = owner;
+	if (socket->pos < 0)
+		stale = true;
+	return true;
+}
+
+/*
+ * Stop watching a descriptor: park it if it is ours, else forget it.
+ */
+void
+ap_sockets_unwatch(int fd)
+{
+	Socket	   *socket = find(fd);
+
+	if (socket == NULL)
+		return;
+	if (socket->ours)
+		socket->events = 0;
+	else
+		drop(socket);
+}
+
+/*
+ * Give the server's event mask for ours.
+ */
+static uint32
+wait_mask(int events)
+{
+	return ((events & AP_SOCKET_IN) ? WL_SOCKET_READABLE : 0) |
+		((events & AP_SOCKET_OUT) ? WL_SOCKET_WRITEABLE : 0);
+}
+
+/*
+ * Build the set from the sockets that are watched now.
+ */
+static void
+rebuild(void)
+{
+	if (waits != NULL)
+		FreeWaitEventSet(waits);
+	waits = NULL;
+	for (int i = 0; i < nsockets; i++)
+		sockets[i].pos = -1;
+
+	waits = ap_compat_create_wait_event_set(nsockets + 2);
+	AddWaitEventToSet(waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	if (IsUnderPostmaster)
+		AddWaitEventToSet(waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < nsockets; i++)
+	{
+		Socket	   *socket = &sockets[i];
+
+		if (socket->events == 0)
+			continue;
+		socket->pos = AddWaitEventToSet(waits, wait_mask(socket->events),
+										socket->fd, NULL, NULL);
+		socket->registered = socket->events;
+	}
+	stale = false;
+}
+
+/*
+ * Bring the set up to date with the table.
+ */
+static void
+refresh(void)
+{
+	if (stale)
+		rebuild();
+	for (int i = 0; i < nsockets; i++)
+	{
+		Socket	   *socket = &sockets[i];
+
+		if (socket->pos < 0 || socket->events == 0 ||
+			socket->events == socket->registered)
+			continue;
+		ModifyWaitEvent(waits, socket->pos, wait_mask(socket->events), NULL);
+		socket->registered = socket->events;
+	}
+}
+
+/*
+ * Tell the owner of a socket about its events, unless it is parked: then its
+ * peer has hung up or talks out of turn, and the set must not see it again.
+ */
+static void
+report(const WaitEvent *event, ApSocketReady ready)
+{
+	Socket	   *socket = find(event->fd);
+	int			events = 0;
+
+	if (socket == NULL)
+		return;
+	if (socket->events == 0)
+	{
+		stale = true;
+		return;
+	}
+	if (event->events & WL_SOCKET_READABLE)
+		events |= AP_SOCKET_IN;
+	if (event->events & WL_SOCKET_WRITEABLE)
+		events |= AP_SOCKET_OUT;
+	ready(socket->owner, socket->fd, events);
+}
+
+/*
+ * Wait until a watched socket is ready, the latch is set or the time is up
+ * (-1 for no limit), and report what is ready.  Acts on interrupts, so it may
+ * throw, though never while an owner is being told.
+ */
+void
+ap_sockets_wait(long timeout_ms, ApSocketReady ready)
+{
+	WaitEvent	events[AP_EVENTS_PER_WAIT];
+	int			count;
+
+	CHECK_FOR_INTERRUPTS();
+	refresh();
+	count = WaitEventSetWait(waits, timeout_ms, events, lengthof(events),
+							 ap_compat_wait_event());
+	for (int i = 0; i < count; i++)
+	{
+		if (events[i].events & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	for (int i = 0; i < count; i++)
+	{
+		if (events[i].events & WL_SOCKET_MASK)
+			report(&events[i], ready);
+	}
+}
