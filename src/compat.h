@@ -40,6 +40,9 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+/* A function that does not return; its spelling changed in 18. */
+#define AP_COMPAT_NORETURN __attribute__((noreturn))
+
 /* Declare the module, with its name and version where they are recorded. */
 #if PG_VERSION_NUM >= 180000
 #define AP_COMPAT_MODULE_MAGIC(module, number) PG_MODULE_MAGIC_EXT(.name = module, .version = number)

@@ -18,8 +18,8 @@
 
 #include "document.h"
 #include "endpoint.h"
-#include "http.h"
 #include "json.h"
+#include "url.h"
 
 /* The bound of the API's page: 100 years of 365 days, in seconds. */
 #define AP_MAX_TTL INT64CONST(3153600000)
@@ -288,7 +288,7 @@ build_url(const ApEndpoint *endpoint, const char *base_url,
 	for (int i = 0; ok && i < count; i++)
 	{
 		if (endpoint->params[i].place == AP_IN_PATH)
-			ok = ap_http_escape(url, values[i]) && ap_buffer_append_text(url, endpoint->path_end);
+			ok = ap_url_escape(url, values[i]) && ap_buffer_append_text(url, endpoint->path_end);
 	}
 	for (int i = 0; ok && i < count; i++)
 	{
@@ -296,7 +296,7 @@ build_url(const ApEndpoint *endpoint, const char *base_url,
 			ok = ap_buffer_append_text(url, "?") &&
 				ap_buffer_append_text(url, endpoint->params[i].key) &&
 				ap_buffer_append_text(url, "=") &&
-				ap_http_escape(url, values[i]);
+				ap_url_escape(url, values[i]);
 	}
 	return ok;
 }

@@ -3,14 +3,14 @@
  * http.c
  *		HTTP transfers that never block an interrupt, by libcurl.
  *
- * The only file that knows libcurl.  A pool is a multi handle; its sockets and
+ * With url.c the only file that knows libcurl.  A pool is a multi handle; its sockets and
  * its timer are driven by sockets.c, so that all pools wait in one place and
  * an interrupt wakes them at once.
  *
  * Rules that hold throughout: nothing throws inside a callback of libcurl, nor
  * between taking a handle and tying it to a memory context; all signals are
- * blocked while libcurl runs, since it may start a resolver thread, which
- * would inherit the mask and must not take the backend's signals; a POST is
+ * blocked while libcurl drives transfers, since it may start a resolver thread,
+ * which inherits the mask and must not take the backend's signals; a POST is
  * put on the wire at most once, even where libcurl would repeat it.
  *
  *-------------------------------------------------------------------------
@@ -19,7 +19,6 @@
 
 #include "compat.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <signal.h>
 #include <time.h>
@@ -96,104 +95,6 @@ static void
 restore_signals(const sigset_t *old)
 {
 	sigprocmask(SIG_SETMASK, old, NULL);
-}
-
-/*-------------------------------------------------------------------------
- * URLs
- *-------------------------------------------------------------------------
- */
-
-/*
- * Tell whether a host, as libcurl gives it, is this machine.
- */
-static bool
-is_loopback(const char *host)
-{
-	struct in_addr address;
-
-	if (pg_strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
-		return true;
-	return inet_pton(AF_INET, host, &address) == 1 &&
-		(ntohl(address.s_addr) >> 24) == 127;
-}
-
-/*
- * Tell whether a part of a parsed URL is there.
- */
-static bool
-has_part(CURLU *url, CURLUPart part)
-{
-	char	   *text = NULL;
-	bool		present = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-
-	curl_free(text);
-	return present;
-}
-
-/*
- * Find what is wrong with the parts of a base URL, or return NULL.
- */
-static const char *
-find_complaint(CURLU *url)
-{
-	const char *complaint = NULL;
-	char	   *scheme = NULL;
-	char	   *host = NULL;
-
-	if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-		curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK || host[0] == '\0')
-		complaint = "It must have the form https://host[:port][/path].";
-	else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
-		complaint = "It must not contain credentials.";
-	else if (has_part(url, CURLUPART_QUERY))
-		complaint = "It must not contain a query.";
-	else if (has_part(url, CURLUPART_FRAGMENT))
-		complaint = "It must not contain a fragment.";
-	else if (strcmp(scheme, "https") != 0 &&
-			 !(strcmp(scheme, "http") == 0 && is_loopback(host)))
-		complaint = "The scheme must be https, or http for a loopback host.";
-	curl_free(scheme);
-	curl_free(host);
-	return complaint;
-}
-
-/*
- * Check a base URL: https, or http to a loopback host, and nothing but scheme,
- * host, port and path.  On failure *complaint is a sentence that says why.
- */
-bool
-ap_http_check_url(const char *text, const char **complaint)
-{
-	CURLU	   *url = curl_url();
-
-	if (url == NULL)
-		*complaint = "Out of memory.";
-	else if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
-		*complaint = "It must have the form https://host[:port][/path].";
-	else if (strpbrk(text, "?#") != NULL)
-		*complaint = "It must not contain a query or a fragment.";
-	else
-		*complaint = find_complaint(url);
-	curl_url_cleanup(url);
-	return *complaint == NULL;
-}
-
-/*
- * Append a text as one escaped path segment or query value.  Returns false out
- * of memory.
- */
-bool
-ap_http_escape(ApBuffer *buffer, const char *text)
-{
-	char	   *escaped;
-	bool		ok;
-
-	if (text[0] == '\0')		/* libcurl takes length 0 for "measure it" */
-		return true;
-	escaped = curl_easy_escape(NULL, text, (int) strlen(text));
-	ok = escaped != NULL && ap_buffer_append_text(buffer, escaped);
-	curl_free(escaped);
-	return ok;
 }
 
 /*-------------------------------------------------------------------------
@@ -355,15 +256,11 @@ ap_http_pool_limit(ApHttpPool *pool, int max_connections)
 void
 ap_http_pool_close(ApHttpPool *pool)
 {
-	sigset_t	old;
-
 	Assert(pool->active == 0);
 	dlist_delete(&pool->node);
-	block_signals(&old);
 	while (pool->nidle > 0)
 		curl_easy_cleanup(pool->idle[--pool->nidle]);
 	curl_multi_cleanup(pool->multi);
-	restore_signals(&old);
 	free(pool);
 }
 
@@ -419,9 +316,7 @@ release(void *arg)
 {
 	ApHttpTransfer *transfer = arg;
 	ApHttpPool *pool = transfer->pool;
-	sigset_t	old;
 
-	block_signals(&old);
 	if (transfer->attached)
 	{
 		curl_multi_remove_handle(pool->multi, transfer->easy);
@@ -435,7 +330,6 @@ release(void *arg)
 		else
 			curl_easy_cleanup(transfer->easy);
 	}
-	restore_signals(&old);
 	curl_slist_free_all(transfer->headers);
 	ap_buffer_free(&transfer->body);
 }
@@ -505,7 +399,6 @@ ApHttpTransfer *
 ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 {
 	ApHttpTransfer *transfer = palloc0(sizeof(*transfer));
-	sigset_t	old;
 
 	transfer->pool = pool;
 	transfer->once = request->is_post;
@@ -518,11 +411,7 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 	transfer->headers = copy_headers(request->headers);
 	if (transfer->easy != NULL && transfer->headers != NULL &&
 		prepare(transfer, request))
-	{
-		block_signals(&old);
 		transfer->attached = curl_multi_add_handle(pool->multi, transfer->easy) == CURLM_OK;
-		restore_signals(&old);
-	}
 	if (!transfer->attached)
 	{
 		ap_status_set(status, AP_NO_MEMORY, "could not prepare a request to the Allpass API");
@@ -631,35 +520,44 @@ ap_http_wait(long timeout_ms)
  * Say where the time of a timed-out request went.
  */
 static void
-describe_timeout(CURL *easy, ApStatus *status)
+describe_timeout(const ApHttpTransfer *transfer, ApStatus *status)
 {
+	CURL	   *easy = transfer->easy;
 	curl_off_t	lookup = 0;
 	curl_off_t	connect = 0;
-	curl_off_t	tls = 0;
 	curl_off_t	first_byte = 0;
 	curl_off_t	total = 0;
 	const char *phase;
 
 	curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &lookup);
 	curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect);
-	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &tls);
 	curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
 	curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &total);
 
-	if (lookup == 0)
+	if (transfer->sends > 0)
+		phase = first_byte == 0 ? "waiting for the answer" : "receiving the answer";
+	else if (lookup == 0)
 		phase = "looking up the host name";
-	else if (connect == 0)
-		phase = "connecting";
-	else if (tls == 0)
-		phase = "negotiating TLS";
-	else if (first_byte == 0)
-		phase = "waiting for the answer";
 	else
-		phase = "receiving the answer";
+		phase = connect == 0 ? "connecting" : "negotiating TLS";
 	ap_status_set(status, AP_UNREACHABLE, "request to the Allpass API timed out");
 	ap_status_detail(status, "No end after " INT64_FORMAT " ms, while %s.",
 					 (int64) total / 1000, phase);
 	ap_status_hint(status, "The server options \"timeout\" and \"connect_timeout\" set the limits.");
+}
+
+/*
+ * Set the detail to libcurl's reason, which may hold bytes of a hostile peer.
+ */
+static void
+quote_reason(const char *reason, ApStatus *status)
+{
+	ap_status_detail(status, "%s.", reason);
+	for (char *c = status->detail; *c != '\0'; c++)
+	{
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
 }
 
 /*
@@ -674,7 +572,7 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 	switch (transfer->result)
 	{
 		case CURLE_OPERATION_TIMEDOUT:
-			describe_timeout(transfer->easy, status);
+			describe_timeout(transfer, status);
 			return;
 		case CURLE_OUT_OF_MEMORY:
 			ap_status_set(status, AP_NO_MEMORY,
@@ -694,12 +592,12 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 		case CURLE_UNSUPPORTED_PROTOCOL:
 			ap_status_set(status, AP_NOT_UNDERSTOOD,
 						  "could not understand the answer of the Allpass API");
-			ap_status_detail(status, "%s.", reason);
+			quote_reason(reason, status);
 			return;
 		case CURLE_SSL_CACERT_BADFILE:
 			ap_status_set(status, AP_NOT_CONFIGURED,
 						  "could not use the certificates for the Allpass API");
-			ap_status_detail(status, "%s.", reason);
+			quote_reason(reason, status);
 			return;
 		case CURLE_ABORTED_BY_CALLBACK:
 			ap_status_set(status, AP_UNREACHABLE, "could not complete a request to the Allpass API");
@@ -713,7 +611,7 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 		ap_status_set(status, AP_UNREACHABLE, "could not complete a request to the Allpass API");
 	else
 		ap_status_set(status, AP_UNREACHABLE, "could not reach the Allpass API");
-	ap_status_detail(status, "%s.", reason);
+	quote_reason(reason, status);
 }
 
 /*

@@ -45,9 +45,6 @@ typedef struct ApHttpAnswer
 	const char *signature;		/* the header x-allpass-signature, or NULL */
 } ApHttpAnswer;
 
-extern bool ap_http_check_url(const char *url, const char **complaint);
-extern bool ap_http_escape(ApBuffer *buffer, const char *text);
-
 extern ApHttpPool *ap_http_pool_create(void);
 extern void ap_http_pool_limit(ApHttpPool *pool, int max_connections);
 extern void ap_http_pool_close(ApHttpPool *pool);

@@ -28,8 +28,8 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "http.h"
 #include "options.h"
+#include "url.h"
 
 #define AP_DEFAULT_TIMEOUT_MS 30000
 #define AP_DEFAULT_CONNECT_TIMEOUT_MS 10000
@@ -137,7 +137,7 @@ take_base_url(const char *name, const char *value, ApOptions *options, ApStatus 
 	const char *complaint = NULL;
 	char	   *url = pstrdup(value);
 
-	if (!ap_http_check_url(value, &complaint))
+	if (!ap_url_check(value, &complaint))
 	{
 		/* the value is not shown: it may hold credentials */
 		ap_status_set(status, AP_BAD_ARGUMENT, "invalid value for option \"%s\"", name);

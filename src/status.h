@@ -50,6 +50,6 @@ extern void ap_status_hint(ApStatus *status,
 extern void ap_status_refused(ApStatus *status, int http_status);
 extern bool ap_status_is_missing(const ApStatus *status);
 extern int	ap_status_sqlstate(const ApStatus *status);
-extern void ap_status_throw(const ApStatus *status) pg_attribute_noreturn();
+extern void ap_status_throw(const ApStatus *status) AP_COMPAT_NORETURN;
 
 #endif							/* AP_STATUS_H */
