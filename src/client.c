@@ -54,17 +54,23 @@ now_us(void)
 }
 
 /*
- * Write a random UUID, of version 4.
+ * Write a UUID, of version 4, that no other call has.  Random bits are drawn
+ * once in a backend, since each draw costs a system call or two; then a number
+ * is added to them for every call.
  */
 static bool
 make_uuid(char *text)
 {
-	unsigned char bytes[16];
+	static unsigned char bytes[16];
+	static bool drawn = false;
 
-	if (!ap_crypto_random(bytes, sizeof(bytes)))
+	if (!drawn && !ap_crypto_random(bytes, sizeof(bytes)))
 		return false;
+	drawn = true;
 	bytes[6] = (bytes[6] & 0x0f) | 0x40;
 	bytes[8] = (bytes[8] & 0x3f) | 0x80;
+	for (int i = 15; i > 8 && ++bytes[i] == 0; i--)
+		;
 	for (int i = 0; i < 16; i++)
 	{
 		if (i == 4 || i == 6 || i == 8 || i == 10)

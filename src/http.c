@@ -43,6 +43,7 @@ struct ApHttpPool
 	CURLM	   *multi;
 	int64		deadline;		/* of libcurl's timer, in ms; -1 for none */
 	int			active;			/* transfers under way */
+	bool		broken;			/* libcurl gave up on the multi handle */
 	CURL	   *idle[AP_IDLE_HANDLES];
 	int			nidle;
 };
@@ -167,8 +168,9 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 		ap_sockets_unwatch(fd);
 		return 0;
 	}
-	/* CURL_POLL_IN and CURL_POLL_OUT have the values of AP_SOCKET_IN and _OUT */
-	return ap_sockets_watch(fd, what, arg) ? 0 : -1;
+	/* out of memory the socket goes unwatched, and the timeout ends the transfer */
+	(void) ap_sockets_watch(fd, what, arg);
+	return 0;
 }
 
 StaticAssertDecl(CURL_POLL_IN == AP_SOCKET_IN && CURL_POLL_OUT == AP_SOCKET_OUT &&
@@ -427,7 +429,7 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 bool
 ap_http_is_done(const ApHttpTransfer *transfer)
 {
-	return transfer->done;
+	return transfer->done || transfer->pool->broken;
 }
 
 /*
@@ -437,12 +439,15 @@ static void
 drive(ApHttpPool *pool, curl_socket_t fd, int events)
 {
 	sigset_t	old;
+	CURLMcode	code;
 	int			running;
 	int			left;
 	CURLMsg    *message;
 
 	block_signals(&old);
-	curl_multi_socket_action(pool->multi, fd, events, &running);
+	code = curl_multi_socket_action(pool->multi, fd, events, &running);
+	if (code != CURLM_OK && code != CURLM_BAD_SOCKET)
+		pool->broken = true;
 	restore_signals(&old);
 
 	while ((message = curl_multi_info_read(pool->multi, &left)) != NULL)
@@ -636,7 +641,8 @@ ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer, ApStatus *status)
 {
 	long		http_status = 0;
 
-	Assert(transfer->done);
+	if (!transfer->done)
+		return ap_status_set(status, AP_NO_MEMORY, "libcurl failed during a request to the Allpass API");
 	if (transfer->result != CURLE_OK)
 	{
 		describe_failure(transfer, status);

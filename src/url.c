@@ -69,6 +69,18 @@ find_complaint(CURLU *url)
 }
 
 /*
+ * Tell whether a URL has exactly two slashes and then a host after its scheme;
+ * libcurl takes other numbers of slashes as well.
+ */
+static bool
+has_authority(const char *text)
+{
+	const char *slashes = strstr(text, "://");
+
+	return slashes != NULL && slashes[3] != '\0' && slashes[3] != '/';
+}
+
+/*
  * Check a base URL: https, or http to a loopback host, and nothing but scheme,
  * host, port and path.  On failure *complaint is a sentence that says why.
  */
@@ -79,7 +91,7 @@ ap_url_check(const char *text, const char **complaint)
 
 	if (url == NULL)
 		*complaint = "Out of memory.";
-	else if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
+	else if (!has_authority(text) || curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
 		*complaint = "It must have the form https://host[:port][/path].";
 	else if (strpbrk(text, "?#") != NULL)
 		*complaint = "It must not contain a query or a fragment.";
