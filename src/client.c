@@ -36,7 +36,6 @@ struct ApCall
 	ApBuffer	signature;
 	char		request_id[AP_UUID_LENGTH + 1];
 	List	   *secrets;
-	int64		start_us;		/* when the rate limit lets it start */
 	ApHttpTransfer *transfer;	/* NULL until it has started */
 	ApStatus	status;
 };
@@ -80,20 +79,6 @@ make_uuid(char *text)
 	}
 	*text = '\0';
 	return true;
-}
-
-/*
- * Keep apart the starts of calls as the server's rate limit asks: give this
- * call the next free time.
- */
-static int64
-reserve_start(ApProfile *profile)
-{
-	int64		start = Max(now_us(), profile->next_start_us);
-
-	if (profile->options.rate_limit > 0)
-		profile->next_start_us = start + (int64) (1000000 / profile->options.rate_limit);
-	return start;
 }
 
 /*
@@ -185,15 +170,25 @@ open_pool(ApCall *call)
 }
 
 /*
- * Send the request.
+ * Send the request, if the server's rate limit lets it start now.  Returns the
+ * microseconds until it may, 0 if it was sent.  A turn is taken only by a
+ * request that is sent, so a call that is abandoned before costs none.
  */
-static void
-send_request(ApCall *call)
+static int64
+try_send(ApCall *call)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	ApProfile  *profile = call->profile;
+	int64		now = now_us();
+	MemoryContext old;
 
-	call->transfer = ap_http_start(call->profile->pool, &call->request, &call->status);
+	if (now < profile->next_start_us)
+		return profile->next_start_us - now;
+	if (profile->options.rate_limit > 0)
+		profile->next_start_us = now + (int64) (1000000 / profile->options.rate_limit);
+	old = MemoryContextSwitchTo(call->context);
+	call->transfer = ap_http_start(profile->pool, &call->request, &call->status);
 	MemoryContextSwitchTo(old);
+	return 0;
 }
 
 /*
@@ -219,11 +214,7 @@ ap_client_start(ApProfile *profile, const ApEndpoint *endpoint,
 	ap_buffer_own(&call->signature, context);
 	call->secrets = list_concat(ap_endpoint_secrets(endpoint, values), profile->secrets);
 	if (open_pool(call) && prepare(call, values, max_answer_size))
-	{
-		call->start_us = reserve_start(profile);
-		if (profile->options.rate_limit == 0)
-			send_request(call);
-	}
+		(void) try_send(call);
 	MemoryContextSwitchTo(old);
 	return call;
 }
@@ -236,12 +227,10 @@ ap_client_wait(ApCall *call)
 {
 	while (call->transfer == NULL && call->status.code == AP_OK)
 	{
-		int64		left = call->start_us - now_us();
+		int64		left_us = try_send(call);
 
-		if (left <= 0)
-			send_request(call);
-		else
-			ap_http_wait((long) (left / 1000 + 1));
+		if (left_us > 0)
+			ap_http_wait((long) (left_us / 1000 + 1));
 	}
 	while (call->status.code == AP_OK && !ap_http_is_done(call->transfer))
 		ap_http_wait(-1);

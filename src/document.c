@@ -22,6 +22,9 @@
 /* The longest text that is tried as a time or as a number. */
 #define AP_SCALAR_SIZE 256
 
+/* What is kept for parsing: enough for a text of some 10 kB. */
+#define AP_PARSER_BLOCK (256 * 1024)
+
 /*-------------------------------------------------------------------------
  * Parsing
  *-------------------------------------------------------------------------
@@ -55,14 +58,35 @@ parse_complaint(int sqlstate)
 }
 
 /*
- * Convert a text of UTF-8 to jsonb, throwing as the server does.
+ * Give the context in which texts are parsed.  The parser takes some twenty
+ * times the size of a text, so the context keeps a block that serves for common
+ * documents: taken from the system anew each time, it would cost more than the
+ * rest of a call.
+ */
+static MemoryContext
+parse_context(void)
+{
+	static MemoryContext context = NULL;
+
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "allpass parser",
+										AP_PARSER_BLOCK, AP_PARSER_BLOCK,
+										ALLOCSET_DEFAULT_MAXSIZE);
+	return context;
+}
+
+/*
+ * Convert a text of UTF-8 to jsonb in a context, throwing as the server does.
  */
 static Jsonb *
-convert(char *text, size_t len)
+convert(const char *text, size_t len, MemoryContext context)
 {
-	char	   *converted = pg_any_to_server(text, (int) len, PG_UTF8);
+	char	   *converted = pg_any_to_server(unconstify(char *, text), (int) len, PG_UTF8);
+	Jsonb	   *parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(converted)));
+	Jsonb	   *document = MemoryContextAlloc(context, VARSIZE(parsed));
 
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(converted)));
+	memcpy(document, parsed, VARSIZE(parsed));
+	return document;
 }
 
 /*
@@ -75,7 +99,7 @@ convert(char *text, size_t len)
 Jsonb *
 ap_document_parse(const char *text, size_t len, const char **reason)
 {
-	MemoryContext context = CurrentMemoryContext;
+	MemoryContext old = CurrentMemoryContext;
 	Jsonb	   *volatile document = NULL;
 
 	if (len > MaxAllocSize - 1)
@@ -86,19 +110,21 @@ ap_document_parse(const char *text, size_t len, const char **reason)
 		*reason = "It is not valid UTF-8.";
 	else
 	{
+		MemoryContextSwitchTo(parse_context());
 		PG_TRY();
 		{
-			document = convert((char *) text, len);
+			document = convert(text, len, old);
 		}
 		PG_CATCH();
 		{
 			*reason = parse_complaint(geterrcode());
 			if (*reason == NULL)
 				PG_RE_THROW();
-			MemoryContextSwitchTo(context);
 			FlushErrorState();
 		}
 		PG_END_TRY();
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(parse_context());
 	}
 	return document;
 }

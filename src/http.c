@@ -359,7 +359,9 @@ copy_headers(const char *const *lines)
 }
 
 /*
- * Set the options of this request.
+ * Set the options of this request.  Certificates come from one file alone, the
+ * system's where it has one: libcurl keeps those in memory from connection to
+ * connection, but not where it would look into a folder as well.
  */
 static bool
 prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
@@ -377,10 +379,9 @@ prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
 	SET(CURLOPT_PRIVATE, transfer);
 	SET(CURLOPT_ERRORBUFFER, transfer->error);
 	if (request->ca_file != NULL)
-	{
 		SET(CURLOPT_CAINFO, request->ca_file);
+	if (request->ca_file != NULL || curl_version_info(CURLVERSION_NOW)->cainfo != NULL)
 		SET(CURLOPT_CAPATH, NULL);
-	}
 	if (request->is_post)
 	{
 		SET(CURLOPT_POST, 1L);

@@ -3,11 +3,13 @@
  * sockets.c
  *		Waiting for any number of sockets together with the backend's latch.
  *
- * One wait event set serves the whole backend.  The invariant that keeps it
- * honest: a descriptor is never closed behind its back.  A socket opened by
- * ap_sockets_open() is closed by ap_sockets_close(), which takes it out of
- * the table; a descriptor that a library made by itself may be closed at any
- * time after it was unwatched, so it is dropped from the table at once.
+ * One wait event set serves the whole backend.  What would spoil it is a
+ * descriptor that is closed and whose number is given out again, unnoticed: the
+ * kernel forgets the old one by itself.  So a descriptor that a library made
+ * by itself leaves the table as soon as it is unwatched; and one of
+ * ap_sockets_open(), which may stay parked, is known by its inode, since
+ * libcurl does not return all of them through ap_sockets_close() (7.88 closes a
+ * socket that never got connected by itself).
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +18,7 @@
 #include "compat.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "miscadmin.h"
@@ -34,6 +37,7 @@ typedef struct Socket
 	int			registered;		/* what the set waits for */
 	int			pos;			/* in the set, -1 if not there */
 	bool		ours;			/* made by ap_sockets_open() */
+	ino_t		inode;			/* of ours: tells it from its successors */
 	void	   *owner;
 }			Socket;
 
@@ -63,7 +67,7 @@ find(int fd)
  * called from a library's callbacks.
  */
 static Socket *
-add(int fd, bool ours)
+add(int fd)
 {
 	Socket	   *socket;
 
@@ -81,7 +85,6 @@ add(int fd, bool ours)
 	memset(socket, 0, sizeof(*socket));
 	socket->fd = fd;
 	socket->pos = -1;
-	socket->ours = ours;
 	return socket;
 }
 
@@ -97,24 +100,54 @@ drop(Socket *socket)
 }
 
 /*
+ * Give the inode of a descriptor, 0 if it is not open.
+ */
+static ino_t
+get_inode(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+/*
+ * Take a socket of ours that is closed out of the table and out of the count.
+ */
+static void
+drop_closed(Socket *socket)
+{
+	drop(socket);
+	ReleaseExternalFD();
+}
+
+/*
  * Open a socket, counted among the descriptors that the server hands out.
- * Returns -1 with errno set on failure.
+ * Returns -1 on failure.
  */
 int
 ap_sockets_open(int family, int type, int protocol)
 {
+	Socket	   *entry;
 	int			fd;
 
+	for (int i = nsockets - 1; i >= 0; i--)
+	{
+		if (sockets[i].ours && get_inode(sockets[i].fd) != sockets[i].inode)
+			drop_closed(&sockets[i]);
+	}
 	if (!AcquireExternalFD())
 		return -1;
 	fd = socket(family, type | SOCK_CLOEXEC, protocol);
-	if (fd < 0 || add(fd, true) == NULL)
+	entry = fd >= 0 ? add(fd) : NULL;
+	if (entry == NULL)
 	{
 		if (fd >= 0)
 			close(fd);
 		ReleaseExternalFD();
 		return -1;
 	}
+	entry->ours = true;
+	entry->inode = get_inode(fd);
 	return fd;
 }
 
@@ -126,10 +159,9 @@ ap_sockets_close(int fd)
 {
 	Socket	   *socket = find(fd);
 
-	if (socket != NULL)
-		drop(socket);
 	close(fd);
-	ReleaseExternalFD();
+	if (socket != NULL && socket->ours)
+		drop_closed(socket);
 }
 
 /*
@@ -140,7 +172,13 @@ ap_sockets_watch(int fd, int events, void *owner)
 {
 	Socket	   *socket = find(fd);
 
-	if (socket == NULL && (socket = add(fd, false)) == NULL)
+	if (socket != NULL && socket->ours && socket->events == 0 &&
+		get_inode(fd) != socket->inode)
+	{
+		drop_closed(socket);
+		socket = NULL;
+	}
+	if (socket == NULL && (socket = add(fd)) == NULL)
 		return false;
 	socket->events = events;
 	socket->owner = owner;

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * log.h
+ *		The last thousand requests, as JSON.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SB_LOG_H
+#define SB_LOG_H
+
+#include "text.h"
+
+extern void sb_log_reset(void);
+extern void sb_log_add(SbText *members);
+extern void sb_log_render(SbText *out);
+
+#endif							/* SB_LOG_H */
