@@ -3,8 +3,8 @@
  * seal.c
  *		The encrypted form of a JSON text: sealing and opening.
  *
- * Opening verifies before it decrypts wherever the signature allows that, and
- * fails in one way only, whatever was wrong, so that an answer cannot be used
+ * Opening verifies before it decrypts wherever the signature allows that, gives
+ * out nothing that a signature does not fit, and fails in one way only, whatever was wrong, so that an answer cannot be used
  * to probe the keys.
  *
  *-------------------------------------------------------------------------
@@ -227,8 +227,7 @@ is_signed(const Opening *opening, ApBytes message)
 }
 
 /*
- * Verify what can be verified before decryption.  With signatures over the
- * plaintext, that is nothing yet.
+ * Verify by the readings that need no decryption.
  */
 static bool
 verify_sealed(const Opening *opening)
@@ -236,7 +235,9 @@ verify_sealed(const Opening *opening)
 	switch (opening->seal->signature_over)
 	{
 		case AP_SIGNED_AUTO:
-			return is_signed(opening, opening->wire) || is_signed(opening, opening->bytes);
+			return is_signed(opening, opening->wire) ||
+				is_signed(opening, opening->bytes) ||
+				is_signed(opening, opening->body);
 		case AP_SIGNED_WIRE:
 			return is_signed(opening, opening->wire);
 		case AP_SIGNED_BYTES:
@@ -246,27 +247,30 @@ verify_sealed(const Opening *opening)
 		case AP_SIGNED_PLAINTEXT:
 			break;
 	}
-	return true;
+	return false;
 }
 
 /*
- * Open a text of AES-256-CBC.
+ * Open a text of AES-256-CBC.  A signature is verified before anything is
+ * decrypted, unless it may be one over the plaintext.
  */
 static bool
 open_cbc(const Opening *opening, ApBuffer *plain)
 {
 	const ApSeal *seal = opening->seal;
 	bool		has_signature = opening->signature.len > 0;
+	bool		verified = has_signature && verify_sealed(opening);
+	bool		may_sign_plaintext = has_signature &&
+		(seal->signature_over == AP_SIGNED_AUTO || seal->signature_over == AP_SIGNED_PLAINTEXT);
 	ApBytes		sealed = {opening->bytes.data + AP_CBC_BLOCK, opening->bytes.len - AP_CBC_BLOCK};
 
 	if (opening->bytes.len < AP_CBC_SHORTEST || opening->bytes.len % AP_CBC_BLOCK != 0)
 		return false;
-	if (has_signature ? !verify_sealed(opening) : seal->require_signature)
+	if (!verified && !may_sign_plaintext && (has_signature || seal->require_signature))
 		return false;
 	if (!ap_crypto_cbc_decrypt(seal->crypto_key, opening->bytes.data, sealed, plain))
 		return false;
-	return !has_signature || seal->signature_over != AP_SIGNED_PLAINTEXT ||
-		is_signed(opening, content(plain));
+	return verified || !has_signature || is_signed(opening, content(plain));
 }
 
 /*
