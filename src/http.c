@@ -125,7 +125,10 @@ on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
 	ApHttpTransfer *transfer = arg;
 
-	(void) peer, (void) local, (void) peer_port, (void) local_port;
+	(void) peer;
+	(void) local;
+	(void) peer_port;
+	(void) local_port;
 	if (transfer->once && transfer->sends > 0)
 		return CURL_PREREQFUNC_ABORT;
 	transfer->sends++;
@@ -141,7 +144,8 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	int			fd = ap_sockets_open(address->family, address->socktype,
 									 address->protocol);
 
-	(void) arg, (void) purpose;
+	(void) arg;
+	(void) purpose;
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -162,7 +166,8 @@ on_close(void *arg, curl_socket_t fd)
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
-	(void) easy, (void) unused;
+	(void) easy;
+	(void) unused;
 	if (what == CURL_POLL_REMOVE)
 	{
 		ap_sockets_unwatch(fd);

@@ -84,7 +84,9 @@ ap_profile_hold(ApProfile *profile)
 static void
 on_change(Datum arg, int cache, uint32 hash)
 {
-	(void) arg, (void) cache, (void) hash;
+	(void) arg;
+	(void) cache;
+	(void) hash;
 	changed = true;
 }
 
