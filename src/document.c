@@ -373,7 +373,7 @@ is_iso_time(const char *text, bool *has_zone)
 		return false;
 	clock = strpbrk(text, "Tt ");
 	*has_zone = clock != NULL && strpbrk(clock, "+-Zz") != NULL;
-	return true;
+	return clock != NULL || text[strspn(text, "0123456789-")] == '\0';
 }
 
 /*

@@ -415,6 +415,7 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 	transfer->cleanup.arg = transfer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->cleanup);
 
+	ap_sockets_spoil(pool);
 	transfer->easy = pool->nidle > 0 ? pool->idle[--pool->nidle] : make_easy();
 	transfer->headers = copy_headers(request->headers);
 	if (transfer->easy != NULL && transfer->headers != NULL &&
@@ -563,7 +564,11 @@ describe_timeout(const ApHttpTransfer *transfer, ApStatus *status)
 static void
 quote_reason(const char *reason, ApStatus *status)
 {
-	ap_status_detail(status, "%s.", reason);
+	int			len = (int) strlen(reason);
+
+	while (len > 0 && strchr(".\r\n", reason[len - 1]) != NULL)
+		len--;
+	ap_status_detail(status, "%.*s.", len, reason);
 	for (char *c = status->detail; *c != '\0'; c++)
 	{
 		if (*c < ' ' || *c > '~')
@@ -586,8 +591,23 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 			describe_timeout(transfer, status);
 			return;
 		case CURLE_OUT_OF_MEMORY:
-			ap_status_set(status, AP_NO_MEMORY,
-						  "out of memory during a request to the Allpass API");
+			/* 7.88 says this of a header that is too long, too */
+			if (transfer->sends == 0)
+			{
+				ap_status_set(status, AP_NO_MEMORY,
+							  "out of memory during a request to the Allpass API");
+				return;
+			}
+			/* FALLTHROUGH */
+		case CURLE_BAD_CONTENT_ENCODING:
+		case CURLE_WEIRD_SERVER_REPLY:
+		case CURLE_UNSUPPORTED_PROTOCOL:
+#if LIBCURL_VERSION_NUM >= 0x080600
+		case CURLE_TOO_LARGE:
+#endif
+			ap_status_set(status, AP_NOT_UNDERSTOOD,
+						  "could not understand the answer of the Allpass API");
+			quote_reason(reason, status);
 			return;
 		case CURLE_FILESIZE_EXCEEDED:
 		case CURLE_WRITE_ERROR:
@@ -597,13 +617,6 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 						  "answer of the Allpass API is larger than %zu bytes",
 						  transfer->body.max);
 			ap_status_hint(status, "The setting \"allpass.max_response_size\" sets the limit.");
-			return;
-		case CURLE_BAD_CONTENT_ENCODING:
-		case CURLE_WEIRD_SERVER_REPLY:
-		case CURLE_UNSUPPORTED_PROTOCOL:
-			ap_status_set(status, AP_NOT_UNDERSTOOD,
-						  "could not understand the answer of the Allpass API");
-			quote_reason(reason, status);
 			return;
 		case CURLE_SSL_CACERT_BADFILE:
 			ap_status_set(status, AP_NOT_CONFIGURED,

@@ -41,7 +41,10 @@ typedef struct Lookup
 	ApProfile  *profile;
 }			Lookup;
 
-/* More than a session uses at the same time; the oldest makes room. */
+/*
+ * More than a session uses at the same time.  They stand in the order of their
+ * last use, and the first makes room.
+ */
 #define AP_LOOKUPS 32
 
 static Lookup lookups[AP_LOOKUPS];
@@ -290,7 +293,8 @@ forget(int index)
 {
 	ApProfile  *profile = lookups[index].profile;
 
-	lookups[index] = lookups[--nlookups];
+	nlookups--;
+	memmove(&lookups[index], &lookups[index + 1], (nlookups - index) * sizeof(Lookup));
 	release(profile);
 }
 
@@ -364,26 +368,37 @@ look_up(const char *name, Oid role, ApStatus *status)
 }
 
 /*
+ * Tell whether the key files of a profile are as they were.
+ */
+static bool
+has_same_files(const ApProfile *profile)
+{
+	char	   *stamps;
+	bool		same;
+
+	if (profile->file_stamps[0] == '\0')
+		return true;
+	stamps = ap_options_file_stamps(profile->mapping_list);
+	same = strcmp(stamps, profile->file_stamps) == 0;
+	pfree(stamps);
+	return same;
+}
+
+/*
  * Find a lookup that still holds, or NULL.
  */
 static ApProfile *
 recall(const char *name, Oid role)
 {
-	for (int i = 0; i < nlookups; i++)
+	for (int i = nlookups - 1; i >= 0; i--)
 	{
-		ApProfile  *profile = lookups[i].profile;
+		Lookup		found = lookups[i];
 
-		if (lookups[i].role != role || strcmp(NameStr(lookups[i].server_name), name) != 0)
+		if (found.role != role || strcmp(NameStr(found.server_name), name) != 0)
 			continue;
-		if (profile->file_stamps[0] != '\0')
-		{
-			char	   *stamps = ap_options_file_stamps(profile->mapping_list);
-			bool		same = strcmp(stamps, profile->file_stamps) == 0;
-
-			pfree(stamps);
-			return same ? profile : NULL;
-		}
-		return profile;
+		memmove(&lookups[i], &lookups[i + 1], (nlookups - 1 - i) * sizeof(Lookup));
+		lookups[nlookups - 1] = found;
+		return has_same_files(found.profile) ? found.profile : NULL;
 	}
 	return NULL;
 }

@@ -30,6 +30,9 @@
 /* Events handled per wake-up; more wait for the next one. */
 #define AP_EVENTS_PER_WAIT 64
 
+/* Reads of what arrives out of turn, before the connection is given up anyway. */
+#define AP_SWALLOW_READS 64
+
 typedef struct Socket
 {
 	int			fd;
@@ -201,6 +204,39 @@ ap_sockets_unwatch(int fd)
 		socket->events = 0;
 	else
 		drop(socket);
+}
+
+/*
+ * Tell whether a socket that should be silent has received something, and
+ * swallow it, up to a bound.
+ */
+static bool
+swallow(int fd)
+{
+	char		bytes[1024];
+	int			reads = 0;
+
+	while (reads < AP_SWALLOW_READS && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		reads++;
+	return reads > 0;
+}
+
+/*
+ * Shut down the parked sockets of an owner on which something has arrived.  An
+ * answer that came before its request is none: on a kept-alive connection it
+ * would be taken for that of the next request.
+ */
+void
+ap_sockets_spoil(const void *owner)
+{
+	for (int i = 0; i < nsockets; i++)
+	{
+		Socket	   *socket = &sockets[i];
+
+		if (socket->ours && socket->events == 0 && socket->owner == owner &&
+			get_inode(socket->fd) == socket->inode && swallow(socket->fd))
+			shutdown(socket->fd, SHUT_RDWR);
+	}
 }
 
 /*

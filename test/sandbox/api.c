@@ -230,11 +230,13 @@ record(const SbRequest *request, struct MHD_Connection *connection, const char *
 	bool		dropped = request->fault != NULL && request->fault->drop != SB_DROP_NOT;
 	SbText		out = {0};
 	SbSlice		body = sb_text_slice(&request->body);
+	SbSlice		operation = {0};
 
+	if (request->operation != SB_NO_OPERATION)
+		operation = sb_slice(sb_operation_name(request->operation));
 	body.length = body.length < MAX_LOGGED_BODY ? body.length : MAX_LOGGED_BODY;
 	sb_text_puts(&out, "\"operation\":");
-	sb_text_quote(&out, request->operation == SB_NO_OPERATION ? (SbSlice) {0}
-				  : sb_slice(sb_operation_name(request->operation)));
+	sb_text_quote(&out, operation);
 	log_member(&out, "method", sb_slice(method));
 	log_member(&out, "target", sb_slice(request->target));
 	log_member(&out, "applicant", (SbSlice) {request->subject.data, request->subject.length});

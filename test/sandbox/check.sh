@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "$0")" || exit 1
 
 work=$(mktemp -d)
-pids= pid= plain= plain_pid= secure= secure_pid=
+pids='' pid='' plain='' plain_pid='' secure='' secure_pid=''
 failed=0
 count=0
 trap 'for pid in $pids; do kill "$pid" 2>/dev/null; done; wait; rm -rf "$work"' EXIT
