@@ -584,21 +584,20 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 {
 	const char *reason = transfer->error[0] ? transfer->error :
 		curl_easy_strerror(transfer->result);
+	CURLcode	result = transfer->result;
 
-	switch (transfer->result)
+	/* 7.88 says "out of memory" of a header that is too long, too */
+	if (result == CURLE_OUT_OF_MEMORY && transfer->sends > 0)
+		result = CURLE_WEIRD_SERVER_REPLY;
+	switch (result)
 	{
 		case CURLE_OPERATION_TIMEDOUT:
 			describe_timeout(transfer, status);
 			return;
 		case CURLE_OUT_OF_MEMORY:
-			/* 7.88 says this of a header that is too long, too */
-			if (transfer->sends == 0)
-			{
-				ap_status_set(status, AP_NO_MEMORY,
-							  "out of memory during a request to the Allpass API");
-				return;
-			}
-			/* FALLTHROUGH */
+			ap_status_set(status, AP_NO_MEMORY,
+						  "out of memory during a request to the Allpass API");
+			return;
 		case CURLE_BAD_CONTENT_ENCODING:
 		case CURLE_WEIRD_SERVER_REPLY:
 		case CURLE_UNSUPPORTED_PROTOCOL:
@@ -611,7 +610,7 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 			return;
 		case CURLE_FILESIZE_EXCEEDED:
 		case CURLE_WRITE_ERROR:
-			if (transfer->result == CURLE_WRITE_ERROR && !transfer->body.overflow)
+			if (result == CURLE_WRITE_ERROR && !transfer->body.overflow)
 				break;
 			ap_status_set(status, AP_NOT_UNDERSTOOD,
 						  "answer of the Allpass API is larger than %zu bytes",

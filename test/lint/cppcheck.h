@@ -14,6 +14,9 @@
 #define UINT64_FORMAT "%lu"
 #define AP_VERSION "1.0"
 #define Assert(condition) ((void) 0)
+#define pg_attribute_printf(format, first)
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#define pg_unreachable() abort()
 
 #define report_DEBUG1 ((void) 0)
 #define report_LOG ((void) 0)
