@@ -44,6 +44,7 @@ struct ApHttpPool
 	int64		deadline;		/* of libcurl's timer, in ms; -1 for none */
 	int			active;			/* transfers under way */
 	bool		broken;			/* libcurl gave up on the multi handle */
+	bool		has_streams;	/* the server speaks HTTP/2 or newer */
 	CURL	   *idle[AP_IDLE_HANDLES];
 	int			nidle;
 };
@@ -415,7 +416,9 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 	transfer->cleanup.arg = transfer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->cleanup);
 
-	ap_sockets_spoil(pool);
+	/* a stream cannot be mistaken for another, and control frames come any time */
+	if (!pool->has_streams)
+		ap_sockets_spoil(pool);
 	transfer->easy = pool->nidle > 0 ? pool->idle[--pool->nidle] : make_easy();
 	transfer->headers = copy_headers(request->headers);
 	if (transfer->easy != NULL && transfer->headers != NULL &&
@@ -658,6 +661,7 @@ bool
 ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer, ApStatus *status)
 {
 	long		http_status = 0;
+	long		http_version = 0;
 
 	if (!transfer->done)
 		return ap_status_set(status, AP_NO_MEMORY, "libcurl failed during a request to the Allpass API");
@@ -667,6 +671,8 @@ ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer, ApStatus *status)
 		return false;
 	}
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &http_status);
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &http_version);
+	transfer->pool->has_streams = http_version >= CURL_HTTP_VERSION_2_0;
 	answer->http_status = (int) http_status;
 	answer->body = &transfer->body;
 	answer->signature = get_header(transfer->easy, "x-allpass-signature");
