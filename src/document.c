@@ -43,6 +43,7 @@ parse_complaint(int sqlstate)
 		case ERRCODE_INVALID_TEXT_REPRESENTATION:
 			return "It is not valid JSON.";
 		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+		case ERRCODE_FEATURE_NOT_SUPPORTED: /* an escape, in a SQL_ASCII database */
 			return "It has a character that the database cannot hold.";
 		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
 			return "It is not valid UTF-8.";

@@ -5,7 +5,8 @@
  *		with them it takes minutes, and reports on them.
  *
  * A report of level ERROR and above does not return.  The level is pasted,
- * since cppcheck does not see that a constant condition holds.
+ * since cppcheck does not see that a constant condition holds; to the name of a
+ * macro with parentheses, since version 2.10 crashes on one without.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,11 +19,11 @@
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #define pg_unreachable() abort()
 
-#define report_DEBUG1 ((void) 0)
-#define report_LOG ((void) 0)
-#define report_NOTICE ((void) 0)
-#define report_WARNING ((void) 0)
-#define report_ERROR abort()
-#define report_FATAL abort()
-#define ereport(level, ...) report_##level
-#define elog(level, ...) report_##level
+#define report_DEBUG1() ((void) 0)
+#define report_LOG() ((void) 0)
+#define report_NOTICE() ((void) 0)
+#define report_WARNING() ((void) 0)
+#define report_ERROR() abort()
+#define report_FATAL() abort()
+#define ereport(level, ...) report_##level()
+#define elog(level, ...) report_##level()
