@@ -1,0 +1,321 @@
+#!/bin/sh
+#
+# run.sh
+#		Measure what a call costs, beside plain libcurl in the same run.
+#
+#	sh test/bench/run.sh [ROUNDS]
+#
+# Everything runs on this machine, against the sandbox, in a throwaway cluster.
+# The kinds of call are measured in turns, ROUNDS times (default 9), and the
+# medians are shown, since a machine that does other things beside is no
+# steady yardstick.  Ratios travel between machines; microseconds do not.
+# The bars are those that the extension promises to keep.
+#
+set -eu
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=test/lib.sh
+. "$top/test/lib.sh"
+
+ROUNDS=${1:-9}
+CALLS=2000				# of a kind in a round
+MEMORY_CALLS=20000
+CANCELS=200				# by each way
+GAP=60					# of a pause between calls of libcurl, in microseconds
+
+API_KEY=sandbox-key
+CRYPTO_KEY=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
+HMAC_KEY=202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f
+
+case $ROUNDS in
+	'' | *[!0-9]* | 0)
+		echo "usage: sh test/bench/run.sh [ROUNDS]" >&2
+		exit 2
+		;;
+esac
+
+# --- getting ready ----------------------------------------------------------
+
+# Compile a program of this folder into $WORK with the flags given.
+compile()
+{
+	program=$1
+	shift
+	as_user gcc -O2 -Wall -Wextra -Werror -o "$WORK/$program" \
+		"$TREE/test/bench/$program.c" "$@" >"$WORK/compile.log" 2>&1 ||
+		die_with_log "$WORK/compile.log" "could not compile $program.c"
+}
+
+# Run a file of SQL, whose result goes to a file, with psql's options given.
+run_sql()
+{
+	file=$1
+	result=$2
+	shift 2
+	as_user psql -X -q -A -t -v ON_ERROR_STOP=1 "$@" -f "$file" >"$result" 2>"$WORK/sql.log" ||
+		die_with_log "$WORK/sql.log" "a statement failed"
+}
+
+# Call the control path of the plain sandbox, or of the one for TLS.
+control()
+{
+	(
+		unset ALLPASS_SANDBOX_CA
+		sh "$TREE/test/sandbox/control" "$@"
+	)
+}
+control_tls()
+{
+	ALLPASS_SANDBOX_URL=$ALLPASS_SANDBOX_TLS_URL sh "$TREE/test/sandbox/control" "$@"
+}
+
+# Make servers for all kinds of call, and the functions that measure.
+prepare_database()
+{
+	run_sql "$TREE/test/bench/prepare.sql" /dev/null \
+		-v url="$ALLPASS_SANDBOX_URL" -v tls_url="$ALLPASS_SANDBOX_TLS_URL" \
+		-v ca_file="$ALLPASS_SANDBOX_CA" -v api_key="$API_KEY" \
+		-v crypto_key="$CRYPTO_KEY" -v hmac_key="$HMAC_KEY"
+}
+
+# Write the data of an answer to the path $1 to the file $2, as it was sent.
+save_data()
+{
+	curl -q -sS --noproxy '*' -H "x-private-app-key: $API_KEY" -H 'x-request-id: 1' \
+		"$ALLPASS_SANDBOX_URL$1" |
+		sed 's/^{[^{]*"data"://; s/,"time":[^,]*$//' >"$2"
+	give "$2"
+}
+
+# --- figures ----------------------------------------------------------------
+
+# Print the figure at share $3 (0.5 for the median) of the label $2 in file $1.
+quantile()
+{
+	sed -n "s/^$2 //p" "$1" | sort -g | awk -v share="$3" '
+		{ value[NR] = $1 }
+		END {
+			at = int(NR * share + 0.999999)
+			print value[at < 1 ? 1 : at]
+		}'
+}
+
+# Print a heading.
+heading()
+{
+	printf '\n%s\n' "$1"
+}
+
+# Say whether the figure $1 keeps within the bar $2.
+verdict()
+{
+	awk -v figure="$1" -v bar="$2" 'BEGIN { print figure <= bar ? "within" : "OVER" }'
+}
+
+# --- a call -----------------------------------------------------------------
+
+# Write the SQL that measures a kind of call in turns with its yardsticks: URL,
+# path, server, function, file of the text, and perhaps the gap of pauses.
+write_rounds()
+{
+	cat <<-EOF
+		SET allpass.max_calls_per_statement = 0;
+		SET jit = off;
+		SET allpass.server = '$3';
+		CREATE TEMP TABLE texts AS
+			SELECT pg_read_file('$5') AS document FROM generate_series(1, $CALLS);
+		SELECT count($4('c-7')) FROM generate_series(1, 200) \\g /dev/null
+	EOF
+	round=0
+	while [ "$round" -lt "$ROUNDS" ]; do
+		round=$((round + 1))
+		for gap in 0 $6; do
+			# with the headers that ours sends as well
+			cat <<-EOF
+				\\! printf 'libcurl_$gap ' && $WORK/plain '$1$2' $CALLS $gap 'x-private-app-key: $API_KEY' 'x-request-id: 7f3b6a52-1c1d-4f7e-9d57-0d2f6f1f6a10' 'accept: application/json'
+			EOF
+		done
+		cat <<-EOF
+			SELECT measure('parse', $CALLS, 'SELECT count(document::jsonb) FROM texts LIMIT %s');
+			SELECT measure('ours', $CALLS, 'SELECT count($4(''c-7'')) FROM generate_series(1, %s)');
+		EOF
+	done
+}
+
+# Measure a kind of call and print its line: name, bar, and the arguments of
+# write_rounds().
+measure_call()
+{
+	name=$1
+	bar=$2
+	shift 2
+	write_rounds "$@" "${gap_shown:-}" >"$WORK/rounds.sql"
+	run_sql "$WORK/rounds.sql" "$WORK/figures"
+	libcurl=$(quantile "$WORK/figures" libcurl_0 0.5)
+	parse=$(quantile "$WORK/figures" parse 0.5)
+	ours=$(quantile "$WORK/figures" ours 0.5)
+	awk -v name="$name" -v libcurl="$libcurl" -v parse="$parse" -v ours="$ours" -v bar="$bar" '
+		BEGIN {
+			ratio = ours / (libcurl + parse)
+			printf "  %-32s %9.1f %9.1f %9.1f %7.2f", name, libcurl, parse, ours, ratio
+			print bar == "" ? "       -" : sprintf("    %4.2f  %s", bar, ratio <= bar ? "within" : "OVER")
+		}'
+}
+
+# Measure what a call costs in every way it can be made.
+measure_calls()
+{
+	document=/api/public/applicant/c-7
+	save_data "$document" "$WORK/applicant.json"
+	save_data "$document/status" "$WORK/status.json"
+	heading "A call at no delay, in microseconds (a document of $(wc -c <"$WORK/applicant.json") bytes; medians of $ROUNDS rounds of $CALLS)"
+	printf '  %-32s %9s %9s %9s %7s %7s\n' '' libcurl ::jsonb ours ratio bar
+	gap_shown=$GAP
+	measure_call "allpass_applicant" 1.25 "$ALLPASS_SANDBOX_URL" "$document" allpass \
+		allpass_applicant "$WORK/applicant.json"
+	gap_shown=''
+	paused=$(quantile "$WORK/figures" "libcurl_$GAP" 0.5)
+	best=$(awk -v libcurl="$(quantile "$WORK/figures" libcurl_0 0)" \
+		-v parse="$(quantile "$WORK/figures" parse 0)" \
+		-v ours="$(quantile "$WORK/figures" ours 0)" \
+		'BEGIN { printf "%.1f + %.1f, ours %.1f, ratio %.2f", libcurl, parse, ours, ours / (libcurl + parse) }')
+	measure_call "allpass_status" '' "$ALLPASS_SANDBOX_URL" "$document/status" allpass \
+		allpass_status "$WORK/status.json"
+	measure_call "allpass_applicant, TLS" '' "$ALLPASS_SANDBOX_TLS_URL" "$document" tls \
+		allpass_applicant "$WORK/applicant.json"
+	for method in cbc gcm; do
+		control POST config "{\"encryption\":\"aes-256-$method\"}"
+		measure_call "allpass_applicant, aes-256-$method" '' "$ALLPASS_SANDBOX_URL" "$document" \
+			"$method" allpass_applicant "$WORK/applicant.json"
+	done
+	control POST config '{"encryption":"none"}'
+	printf '%s\n' "  ratio: ours / (libcurl + ::jsonb of the text as it was sent); libcurl does not decrypt" \
+		"  best round of the first line: $best" \
+		"  libcurl with pauses of $GAP us between its calls, as long as parsing takes: $paused us"
+}
+
+# --- connections ------------------------------------------------------------
+
+# Print the number of connections that the sandbox has accepted.
+connections()
+{
+	control GET stats | sed -n 's/.*"connections": *\([0-9]*\).*/\1/p'
+}
+
+# Count the connections of 1,000 calls in as many statements of one session.
+measure_connections()
+{
+	before=$(connections)
+	awk 'BEGIN {
+		for (i = 1; i <= 500; i++)
+			printf "SELECT allpass_status(\047c-%d\047);\nSELECT allpass_applicant(\047c-%d\047);\n", i, i
+	}' >"$WORK/connections.sql"
+	run_sql "$WORK/connections.sql" /dev/null
+	opened=$(($(connections) - before))
+	heading "Connections"
+	printf '  %-52s %9s %7s\n' '' connections bar
+	printf '  %-52s %11d %7d  %s\n' "1,000 calls in 1,000 statements of a session" \
+		"$opened" 1 "$(verdict "$opened" 1)"
+}
+
+# --- memory -----------------------------------------------------------------
+
+# Print what the figure $1 of the backend's memory grew by, in kilobytes.
+growth()
+{
+	sed -n "s/^$1 //p" "$WORK/figures" | awk 'NR == 1 { first = $1 } END { print $1 - first }'
+}
+
+# Measure what the backend's memory grows by over many calls.
+measure_memory()
+{
+	control POST faults '[{"applicant":"c-garbage","body":"<html>garbage"},
+		{"applicant":"c-dropped","drop":"before"}, {"applicant":"c-cut","cut":100}]'
+	run_sql "$TREE/test/bench/memory.sql" "$WORK/figures" -v calls="$MEMORY_CALLS"
+	control DELETE faults
+	heading "Memory of the backend over $MEMORY_CALLS calls, half of them failing"
+	printf '  %-52s %8s kB %7s\n' '' growth bar
+	printf '  %-52s %11d %7d  %s\n' "its own (RssAnon)" "$(growth own)" 1024 \
+		"$(verdict "$(growth own)" 1024)"
+	printf '  %-52s %11d %7s\n' "all (VmRSS, with shared buffers it has touched)" "$(growth all)" -
+}
+
+# --- rows -------------------------------------------------------------------
+
+# Measure what rows cost for each document.
+measure_rows()
+{
+	run_sql "$TREE/test/bench/rows.sql" "$WORK/figures" \
+		-v document="$WORK/applicant.json" -v calls="$CALLS" -v rounds="$ROUNDS"
+	heading "Rows of a stored document, in microseconds a document (medians of $ROUNDS rounds of $CALLS)"
+	printf '  %-42s %9s %9s %7s\n' '' 'in SQL' ours ratio
+	for view in services fields; do
+		name=allpass_services
+		[ "$view" = services ] || name=allpass_document_fields
+		sql=$(quantile "$WORK/figures" "${view}_in_sql" 0.5)
+		ours=$(quantile "$WORK/figures" "$view" 0.5)
+		awk -v name="$name" -v sql="$sql" -v ours="$ours" \
+			'BEGIN { printf "  %-42s %9.1f %9.1f %7.2f\n", name, sql, ours, ours / sql }'
+	done
+	printf '%s\n' "  in SQL: the same columns and casts with jsonb_array_elements()"
+}
+
+# --- cancels ----------------------------------------------------------------
+
+# Print a line of cancels: name, label, and whether the bars hold for it.
+print_cancels()
+{
+	median=$(quantile "$WORK/figures" "$2" 0.5)
+	late=$(quantile "$WORK/figures" "$2" 0.99)
+	bars='       -'
+	if [ "$3" = bars ]; then
+		bars="  2 / 50  $(verdict "$median" 2) / $(verdict "$late" 50)"
+	fi
+	printf '  %-52s %7.2f %7.2f %7.2f%s\n' "$1" "$median" "$late" \
+		"$(quantile "$WORK/figures" "$2" 1)" "$bars"
+}
+
+# Run the cancels of a query, whose figures get the label's ending $1.
+run_cancels()
+{
+	as_user "$WORK/cancel" "$CANCELS" "$2" >"$WORK/cancels" 2>"$WORK/cancel.log" ||
+		die_with_log "$WORK/cancel.log" "could not measure cancels"
+	sed "s/ /_$1 /" "$WORK/cancels" >>"$WORK/figures"
+}
+
+# Measure how long a cancel takes while an answer is awaited.
+measure_cancels()
+{
+	control POST faults '{"applicant":"c-slow","delay_ms":10000}'
+	: >"$WORK/figures"
+	run_cancels ours "SELECT allpass_applicant('c-slow')"
+	run_cancels sleep "SELECT pg_sleep(10)"
+	control DELETE faults
+	heading "From cancel to error, in milliseconds, with an answer 10 s away ($CANCELS of each)"
+	printf '  %-52s %7s %7s %7s %7s\n' '' median p99 worst bars
+	print_cancels "allpass_applicant, by pg_cancel_backend()" backend_ours bars
+	print_cancels "pg_sleep, by pg_cancel_backend()" backend_sleep ''
+	print_cancels "allpass_applicant, by PQcancel(), which connects" request_ours ''
+	print_cancels "pg_sleep, by PQcancel()" request_sleep ''
+}
+
+# --- all of it --------------------------------------------------------------
+
+begin "$top"
+begin_running
+start_tls_sandbox
+# shellcheck disable=SC2046  # lists of flags
+compile plain $(pkg-config --cflags --libs libcurl)
+compile cancel "-I$("$PG_CONFIG" --includedir)" "-L$("$PG_CONFIG" --libdir)" -lpq
+control POST config "{\"log\":false,\"crypto_key\":\"$CRYPTO_KEY\",\"hmac_key\":\"$HMAC_KEY\"}"
+control POST seed '{"count":1000,"prefix":"c-","status":"APPROVED"}'
+control_tls POST config '{"log":false}'
+control_tls POST seed '{"count":1000,"prefix":"c-","status":"APPROVED"}'
+prepare_database
+printf 'PostgreSQL %s, %s, %d processors\n' "$PG_MAJOR" \
+	"$(curl -q --version | sed -n '1s/.*\(libcurl[^ ]*\).*/\1/p')" "$(getconf _NPROCESSORS_ONLN)"
+measure_calls
+measure_connections
+measure_memory
+measure_rows
+measure_cancels
