@@ -8,6 +8,7 @@ OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test
 TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
 
 # the version stands in the control file only
 AP_VERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" allpass.control)

@@ -211,6 +211,18 @@ ap_crypto_to_hex(ApBytes bytes, ApBuffer *text)
 }
 
 /*
+ * Give the value of a hexadecimal digit, or -1.
+ */
+static int
+digit_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	digit |= 'a' - 'A';
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/*
  * Append the bytes that hexadecimal digits of any case stand for.  Fails, with
  * the buffer as before, on anything else.
  */
@@ -224,12 +236,11 @@ ap_crypto_from_hex(const char *text, size_t len, ApBuffer *bytes)
 		return false;
 	for (size_t i = 0; i < len; i += 2)
 	{
-		int			high = OPENSSL_hexchar2int((unsigned char) text[i]);
-		int			low = OPENSSL_hexchar2int((unsigned char) text[i + 1]);
+		int			high = digit_value(text[i]);
+		int			low = digit_value(text[i + 1]);
 
 		if (high < 0 || low < 0)
 		{
-			ERR_clear_error();
 			bytes->len = before;
 			return false;
 		}

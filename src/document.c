@@ -360,21 +360,62 @@ ap_document_bool(const JsonbValue *value, bool *truth)
 }
 
 /*
- * Tell whether a text is an ISO 8601 time as far as its characters go, and
- * whether it names a zone.  What passes cannot mean anything that depends on
- * the session, such as "today" or a day-month order.
+ * Skip two digits or, if any number of them will do, at least one.
  */
 static bool
-is_iso_time(const char *text, bool *has_zone)
+skip_digits(const char **text, bool any_number)
 {
-	const char *clock;
+	int			len = (int) strspn(*text, "0123456789");
 
-	if (strspn(text, "0123456789") < 4 || text[strspn(text, "0123456789")] != '-' ||
-		text[strspn(text, "0123456789:.+-TtZz ")] != '\0')
+	*text += len;
+	return any_number ? len > 0 : len == 2;
+}
+
+/*
+ * Skip a character, if it is one of those.
+ */
+static bool
+skip_one(const char **text, const char *those)
+{
+	if (**text == '\0' || strchr(those, **text) == NULL)
 		return false;
-	clock = strpbrk(text, "Tt ");
-	*has_zone = clock != NULL && strpbrk(clock, "+-Zz") != NULL;
-	return clock != NULL || text[strspn(text, "0123456789-")] == '\0';
+	(*text)++;
+	return true;
+}
+
+/*
+ * Tell whether a text has the form of an ISO 8601 date, perhaps with a time,
+ * and then perhaps with a zone.  The server's parser takes much more, some of
+ * which depends on the session, such as "today", or throws, such as what could
+ * be the name of a zone.
+ */
+static bool
+is_iso_time(const char *text, bool *has_time, bool *has_zone)
+{
+	*has_time = *has_zone = false;
+	if (strspn(text, "0123456789") < 4 || !skip_digits(&text, true) ||
+		!skip_one(&text, "-") || !skip_digits(&text, false) ||
+		!skip_one(&text, "-") || !skip_digits(&text, false))
+		return false;
+	*has_time = skip_one(&text, "Tt ");
+	if (*has_time)
+	{
+		if (!skip_digits(&text, false) || !skip_one(&text, ":") || !skip_digits(&text, false))
+			return false;
+		if (skip_one(&text, ":") && !skip_digits(&text, false))
+			return false;
+		if (skip_one(&text, ".") && !skip_digits(&text, true))
+			return false;
+		if (skip_one(&text, "Zz"))
+			*has_zone = true;
+		else if (skip_one(&text, "+-"))
+		{
+			*has_zone = true;
+			if (!skip_digits(&text, false) || (skip_one(&text, ":") && !skip_digits(&text, false)))
+				return false;
+		}
+	}
+	return *text == '\0';
 }
 
 /*
@@ -390,17 +431,17 @@ ap_document_time(const JsonbValue *value, TimestampTz *time)
 	int			nfields;
 	int			kind;
 	int			zone = 0;
+	bool		has_time;
 	bool		has_zone;
 	struct pg_tm tm;
 	fsec_t		fraction;
 
 	if (value->type != jbvString || !short_text(value, text) ||
-		!is_iso_time(text, &has_zone))
+		!is_iso_time(text, &has_time, &has_zone))
 		return false;
 	if (!has_zone)
 	{
-		/* a bare date needs a clock time before a zone can follow */
-		const char *suffix = strpbrk(text, "Tt ") ? "Z" : "T00:00:00Z";
+		const char *suffix = has_time ? "Z" : "T00:00:00Z";
 
 		if (strlen(text) + strlen(suffix) >= sizeof(text))
 			return false;

@@ -401,6 +401,25 @@ prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
 }
 
 /*
+ * See to it that no idle connection is used that is closed or that has input
+ * which belongs to no request.  Of HTTP/2, control frames may come any time,
+ * and a stream is not mistaken for another.
+ */
+static void
+check_idle(ApHttpPool *pool)
+{
+	bool		spoiled = ap_sockets_spoil(pool, pool->has_streams);
+
+	/* older ones look at a connection themselves, always, before they use it again */
+#if LIBCURL_VERSION_NUM >= 0x081000
+	if (spoiled)
+		curl_multi_setopt(pool->multi, CURLMOPT_NETWORK_CHANGED, CURLMNWC_CLEAR_CONNS);
+#else
+	(void) spoiled;
+#endif
+}
+
+/*
  * Start a transfer in the current memory context; ap_http_wait() drives it.
  * Returns NULL with the status set out of memory.
  */
@@ -416,9 +435,7 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 	transfer->cleanup.arg = transfer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->cleanup);
 
-	/* a stream cannot be mistaken for another, and control frames come any time */
-	if (!pool->has_streams)
-		ap_sockets_spoil(pool);
+	check_idle(pool);
 	transfer->easy = pool->nidle > 0 ? pool->idle[--pool->nidle] : make_easy();
 	transfer->headers = copy_headers(request->headers);
 	if (transfer->easy != NULL && transfer->headers != NULL &&

@@ -207,36 +207,45 @@ ap_sockets_unwatch(int fd)
 }
 
 /*
- * Tell whether a socket that should be silent has received something, and
- * swallow it, up to a bound.
+ * Tell whether a parked socket is of no more use: closed by its peer or, unless
+ * the peer may talk out of turn, not silent.  Then what has arrived is
+ * swallowed, up to a bound, and the socket is shut down.
  */
 static bool
-swallow(int fd)
+spoil(int fd, bool may_talk)
 {
 	char		bytes[1024];
-	int			reads = 0;
+	ssize_t		len = recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	while (reads < AP_SWALLOW_READS && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		reads++;
-	return reads > 0;
+	if (len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return false;
+	if (len > 0 && may_talk)
+		return false;
+	for (int reads = 0; len > 0 && reads < AP_SWALLOW_READS; reads++)
+		len = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	shutdown(fd, SHUT_RDWR);
+	return true;
 }
 
 /*
- * Shut down the parked sockets of an owner on which something has arrived.  An
- * answer that came before its request is none: on a kept-alive connection it
- * would be taken for that of the next request.
+ * Look at the parked sockets of an owner before one is used again, and tell
+ * whether any of them must not be.  An answer that came before its request is
+ * none: on a kept-alive connection it would be taken for the next one.
  */
-void
-ap_sockets_spoil(const void *owner)
+bool
+ap_sockets_spoil(const void *owner, bool may_talk)
 {
+	bool		spoiled = false;
+
 	for (int i = 0; i < nsockets; i++)
 	{
 		Socket	   *socket = &sockets[i];
 
 		if (socket->ours && socket->events == 0 && socket->owner == owner &&
-			get_inode(socket->fd) == socket->inode && swallow(socket->fd))
-			shutdown(socket->fd, SHUT_RDWR);
+			get_inode(socket->fd) == socket->inode)
+			spoiled |= spoil(socket->fd, may_talk);
 	}
+	return spoiled;
 }
 
 /*

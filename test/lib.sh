@@ -80,7 +80,8 @@ build_packages()
 # Print the packages that the tests need besides.
 test_packages()
 {
-	echo "clang libclang-rt-dev cppcheck shellcheck valgrind perl libipc-run-perl"
+	echo "clang libclang-rt-dev cppcheck shellcheck valgrind perl libipc-run-perl" \
+		"nginx-light"
 }
 
 # Run a command as root: at once, or through sudo.
@@ -132,6 +133,24 @@ without_main_cluster()
 		as_root tee "$1$NO_MAIN_CLUSTER" >/dev/null
 }
 
+# Keep packages from starting their services when they are installed: the tests
+# start what they need by themselves.
+without_services()
+{
+	[ ! -e "$SERVICE_POLICY" ] || return 0
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$SERVICE_POLICY" >/dev/null
+	as_root chmod 755 "$SERVICE_POLICY"
+	policy_is_ours=yes
+}
+
+# Undo without_services.
+with_services()
+{
+	[ -z "${policy_is_ours:-}" ] || as_root rm -f "$SERVICE_POLICY"
+	policy_is_ours=''
+}
+
+SERVICE_POLICY=/usr/sbin/policy-rc.d
 NO_MAIN_CLUSTER=/etc/postgresql-common/createcluster.d/allpass.conf
 
 # Install what is missing of the packages; say nothing if all are there.
@@ -146,6 +165,7 @@ install_packages()
 	[ $# -gt 0 ] || return 0
 	say "installing $# packages: $*"
 	update_package_lists
+	without_services
 	guard=''
 	if [ -n "$(missing_packages postgresql-common)" ]; then
 		guard=$NO_MAIN_CLUSTER
@@ -154,6 +174,7 @@ install_packages()
 	install_rc=0
 	apt_get install --no-install-recommends "$@" >"$WORK/apt.log" 2>&1 || install_rc=1
 	[ -z "$guard" ] || as_root rm -f "$guard"
+	with_services
 	[ "$install_rc" = 0 ] || die_with_log "$WORK/apt.log" "could not install: $*"
 }
 
@@ -242,6 +263,7 @@ finish()
 	done
 	stop_cluster
 	uninstall_extension
+	with_services
 	if [ -n "${ALLPASS_KEEP:-}" ]; then
 		say "kept: $WORK"
 	else

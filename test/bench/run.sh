@@ -302,6 +302,7 @@ measure_cancels()
 # --- all of it --------------------------------------------------------------
 
 begin "$top"
+# shellcheck disable=SC2119  # it takes settings, not our arguments
 begin_running
 start_tls_sandbox
 # shellcheck disable=SC2046  # lists of flags

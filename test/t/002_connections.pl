@@ -202,22 +202,19 @@ make_server($control, 'allpass', $sandbox->url);
 	$session->do('SET allpass.server = raw');
 	foreach my $sql ("SELECT allpass_status('x')", $post, $post)
 	{
-		$session->send($sql);
-		my ($socket, $request) = $listener->take;
-		AllpassTest::Listener::put($socket, good());
-		ok(!$session->receive->{error}, "$request->{method} on a new connection, the old one having been closed");
-		close $socket;
+		my ($result, $socket) = $listener->serve_call($session, $sql, good());
+
+		ok(!$result->{error}, 'a new connection, the old one having been closed') || diag(explain($result));
+		close $socket if $socket;
 	}
 
 	# "Connection: close" is obeyed
-	$session->send($post);
-	my $socket = $listener->take;
-	AllpassTest::Listener::put($socket, good(headers => "Connection: close\r\n"));
-	ok(!$session->receive->{error}, 'an answer that announces the end of the connection');
-	$session->send($post);
-	$socket = $listener->take;
-	AllpassTest::Listener::put($socket, good());
-	ok(!$session->receive->{error}, 'the next call makes a new connection');
+	my ($result, $socket) = $listener->serve_call($session, $post, good(headers => "Connection: close\r\n"));
+	ok(!$result->{error}, 'an answer that announces the end of the connection') || diag(explain($result));
+	($result, my $next) = $listener->serve_call($session, $post, good());
+	ok(!$result->{error}, 'the next call makes a new connection') || diag(explain($result));
+	close $socket if $socket;
+	$socket = $next;
 
 	# A kept connection that ends when the next request is on it: whether the
 	# server acted is not known, so what reads is repeated, what changes is not.
@@ -253,10 +250,8 @@ make_server($control, 'allpass', $sandbox->url);
 		}
 		is($second // '', '', "$end: and is not sent again");
 
-		$session->send("SELECT allpass_status('x')");
-		$socket = $listener->take;
-		AllpassTest::Listener::put($socket, good());
-		works($session->receive, 'APPROVED', "$end: the next call works");
+		($result, $socket) = $listener->serve_call($session, "SELECT allpass_status('x')", good());
+		works($result, 'APPROVED', "$end: the next call works");
 	}
 	# a first request on a fresh connection
 	close $socket;

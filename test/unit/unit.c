@@ -226,8 +226,10 @@ static bool
 opens_otherwise(Trip *trip)
 {
 	ApSeal		other = trip->in;
-	ApSigned	made = trip->out.signature_over == AP_SIGNED_AUTO ? AP_SIGNED_WIRE : trip->out.signature_over;
+	ApSigned	made = trip->out.signature_over;
 
+	if (made == AP_SIGNED_AUTO)
+		made = AP_SIGNED_WIRE;
 	if (trip->in.method == AP_METHOD_GCM)
 		other.method = AP_METHOD_CBC;
 	else if (below(2) == 0)
@@ -288,9 +290,10 @@ unit_round_trips(PG_FUNCTION_ARGS)
 		ap_buffer_free(&trip.signature);
 		ap_buffer_free(&trip.opened);
 	}
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d the same; wrongly opened: %d changed, %d unsigned, %d otherwise",
-											  counts.same, counts.changed, counts.unsigned_ones,
-											  counts.otherwise)));
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d the same; wrongly opened: "
+											  "%d changed, %d unsigned, %d otherwise",
+											  counts.same, counts.changed,
+											  counts.unsigned_ones, counts.otherwise)));
 }
 
 /*
@@ -349,11 +352,12 @@ Datum
 unit_to_hex(PG_FUNCTION_ARGS)
 {
 	bytea	   *value = PG_GETARG_BYTEA_PP(0);
+	ApBytes		bytes = {(unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 	ApBuffer	buffer;
 	text	   *result;
 
 	ap_buffer_init(&buffer, MAX_TEXT);
-	if (!ap_crypto_to_hex((ApBytes) {(unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)}, &buffer))
+	if (!ap_crypto_to_hex(bytes, &buffer))
 		elog(ERROR, "no room");
 	result = cstring_to_text_with_len(ap_buffer_text(&buffer), (int) buffer.len);
 	ap_buffer_free(&buffer);
@@ -386,7 +390,8 @@ unit_buffer(PG_FUNCTION_ARGS)
 			while (taken < 50 && ap_buffer_append(&buffer, filler, piece))
 				taken++;
 			runs++;
-			if (buffer.len != taken * piece || buffer.len > max || ap_buffer_text(&buffer)[buffer.len] != '\0' ||
+			if (buffer.len != taken * piece || buffer.len > max ||
+				ap_buffer_text(&buffer)[buffer.len] != '\0' ||
 				buffer.overflow != (piece > 0) || (piece > 0 && buffer.len + piece <= max))
 				wrong++;
 			ap_buffer_free(&buffer);

@@ -113,6 +113,27 @@ sub take
 	return wantarray ? ($socket, $request) : $socket;
 }
 
+# Have a session run a statement that calls this listener, and answer its call,
+# if it comes to make one.  Gives the result, the connection, and the request,
+# both undefined if there was none.
+sub serve_call
+{
+	my ($self, $session, $sql, $answer) = @_;
+	my $end = time() + $patience;
+	my ($socket, $request);
+
+	$session->send($sql);
+	while (!$request && time() < $end && !$session->is_ready)
+	{
+		$self->is_called(0.01) or next;
+		$socket = $self->accept;
+		# a connection may come to nothing
+		$request = read_request($socket);
+		put($socket, $answer) if $request;
+	}
+	return ($session->receive, $request ? $socket : undef, $request);
+}
+
 # Write bytes, whether or not anybody reads them; false when the other end has
 # hung up.
 sub put
