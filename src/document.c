@@ -384,6 +384,25 @@ skip_one(const char **text, const char *those)
 }
 
 /*
+ * Skip a zone: "Z", or hours and perhaps minutes from UTC.
+ */
+static bool
+skip_zone(const char **text)
+{
+	int			len;
+
+	if (skip_one(text, "Zz"))
+		return true;
+	if (!skip_one(text, "+-"))
+		return false;
+	len = (int) strspn(*text, "0123456789");
+	*text += len;
+	if (len == 2 && skip_one(text, ":"))
+		return skip_digits(text, false);
+	return len == 2 || len == 4;
+}
+
+/*
  * Tell whether a text has the form of an ISO 8601 date, perhaps with a time,
  * and then perhaps with a zone.  The server's parser takes much more, some of
  * which depends on the session, such as "today", or throws, such as what could
@@ -398,24 +417,16 @@ is_iso_time(const char *text, bool *has_time, bool *has_zone)
 		!skip_one(&text, "-") || !skip_digits(&text, false))
 		return false;
 	*has_time = skip_one(&text, "Tt ");
-	if (*has_time)
-	{
-		if (!skip_digits(&text, false) || !skip_one(&text, ":") || !skip_digits(&text, false))
-			return false;
-		if (skip_one(&text, ":") && !skip_digits(&text, false))
-			return false;
-		if (skip_one(&text, ".") && !skip_digits(&text, true))
-			return false;
-		if (skip_one(&text, "Zz"))
-			*has_zone = true;
-		else if (skip_one(&text, "+-"))
-		{
-			*has_zone = true;
-			if (!skip_digits(&text, false) || (skip_one(&text, ":") && !skip_digits(&text, false)))
-				return false;
-		}
-	}
-	return *text == '\0';
+	if (!*has_time)
+		return *text == '\0';
+	if (!skip_digits(&text, false) || !skip_one(&text, ":") || !skip_digits(&text, false))
+		return false;
+	if (skip_one(&text, ":") && !skip_digits(&text, false))
+		return false;
+	if (skip_one(&text, ".") && !skip_digits(&text, true))
+		return false;
+	*has_zone = *text != '\0';
+	return !*has_zone || (skip_zone(&text) && *text == '\0');
 }
 
 /*
