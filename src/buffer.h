@@ -13,6 +13,9 @@
 #ifndef AP_BUFFER_H
 #define AP_BUFFER_H
 
+/* White space, for strchr(), which finds the NUL as well. */
+#define AP_BLANKS " \t\r\n"
+
 typedef struct ApBuffer
 {
 	char	   *data;			/* NULL until something is appended */

@@ -15,7 +15,6 @@
 #include "compat.h"
 
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 
 #include "client.h"
 #include "envelope.h"
@@ -39,18 +38,6 @@ struct ApCall
 	ApHttpTransfer *transfer;	/* NULL until it has started */
 	ApStatus	status;
 };
-
-/*
- * Give the time of a steady clock in microseconds.
- */
-static int64
-now_us(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
-}
 
 /*
  * Write a UUID, of version 4, that no other call has.  Random bits are drawn
@@ -162,10 +149,9 @@ open_pool(ApCall *call)
 
 	if (profile->pool != NULL)
 		return true;
-	profile->pool = ap_http_pool_create();
+	profile->pool = ap_http_pool_create(profile->options.max_concurrency);
 	if (profile->pool == NULL)
 		return ap_status_set(&call->status, AP_NO_MEMORY, "could not initialize libcurl");
-	ap_http_pool_limit(profile->pool, profile->options.max_concurrency);
 	return true;
 }
 
@@ -178,13 +164,13 @@ static int64
 try_send(ApCall *call)
 {
 	ApProfile  *profile = call->profile;
-	int64		now = now_us();
+	int64		now = ap_http_clock_us();
 	MemoryContext old;
 
-	if (now < profile->next_start_us)
-		return profile->next_start_us - now;
+	if (now < *profile->next_start_us)
+		return *profile->next_start_us - now;
 	if (profile->options.rate_limit > 0)
-		profile->next_start_us = now + (int64) (1000000 / profile->options.rate_limit);
+		*profile->next_start_us = now + (int64) (1000000 / profile->options.rate_limit);
 	old = MemoryContextSwitchTo(call->context);
 	call->transfer = ap_http_start(profile->pool, &call->request, &call->status);
 	MemoryContextSwitchTo(old);

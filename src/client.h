@@ -8,8 +8,8 @@
  * for.  A call belongs to the memory context current at ap_client_start() and
  * is abandoned when that context goes, or at ap_client_end().
  *
- * Only ap_client_wait() can throw, and only for an interrupt; every failure
- * of a call is in its status.
+ * Every failure of a call is in its status.  What throws is an interrupt, in
+ * ap_client_wait() and while an answer is read, or a lack of memory.
  *
  *-------------------------------------------------------------------------
  */

@@ -12,8 +12,6 @@
 
 #include "compat.h"
 
-#include <ctype.h>
-
 #include "codes.h"
 
 struct Code
@@ -42,7 +40,7 @@ is_same_name(const char *a, const char *b)
 	{
 		a += strspn(a, "_-");
 		b += strspn(b, "_-");
-		if (tolower((unsigned char) *a) != tolower((unsigned char) *b))
+		if (pg_ascii_tolower((unsigned char) *a) != pg_ascii_tolower((unsigned char) *b))
 			return false;
 		if (*a == '\0')
 			return true;

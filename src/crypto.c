@@ -51,15 +51,6 @@ ap_crypto_equal(const void *a, const void *b, size_t len)
 }
 
 /*
- * Overwrite a secret.
- */
-void
-ap_crypto_wipe(void *bytes, size_t len)
-{
-	OPENSSL_cleanse(bytes, len);
-}
-
-/*
  * Compute HMAC-SHA256 or HMAC-SHA512, chosen by the length of its result.
  * Returns that length, or -1.
  */

@@ -27,7 +27,6 @@ typedef struct ApBytes
 
 extern bool ap_crypto_random(unsigned char *bytes, size_t len);
 extern bool ap_crypto_equal(const void *a, const void *b, size_t len);
-extern void ap_crypto_wipe(void *bytes, size_t len);
 
 extern int	ap_crypto_hmac(int digest_length, ApBytes key, ApBytes message,
 						   unsigned char *mac);

@@ -9,18 +9,21 @@
 
 #include "compat.h"
 
-#include <ctype.h>
-
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "buffer.h"
 #include "document.h"
 
 /* The longest text that is tried as a time or as a number. */
 #define AP_SCALAR_SIZE 256
+
+/* Numbers beyond this have no text here, and are no integers. */
+#define AP_SHORT_NUMBER "1e255"
 
 /* What is kept for parsing: enough for a text of some 10 kB. */
 #define AP_PARSER_BLOCK (256 * 1024)
@@ -44,6 +47,7 @@ parse_complaint(int sqlstate)
 			return "It is not valid JSON.";
 		case ERRCODE_UNTRANSLATABLE_CHARACTER:
 		case ERRCODE_FEATURE_NOT_SUPPORTED: /* an escape, in a SQL_ASCII database */
+		case ERRCODE_SYNTAX_ERROR:	/* an escape that is no character */
 			return "It has a character that the database cannot hold.";
 		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
 			return "It is not valid UTF-8.";
@@ -52,6 +56,7 @@ parse_complaint(int sqlstate)
 		case ERRCODE_STATEMENT_TOO_COMPLEX:
 			return "It is nested too deeply.";
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_INTERNAL_ERROR:	/* an array too large to allocate */
 			return "It exceeds a limit of jsonb.";
 		default:
 			return NULL;
@@ -93,7 +98,9 @@ convert(const char *text, size_t len, MemoryContext context)
 /*
  * Parse a text of UTF-8 that is followed by a NUL.  On failure returns NULL
  * with *reason, a sentence that quotes nothing of the text.  Only what is not
- * the text's fault throws: an interrupt, or a lack of memory.
+ * the text's fault throws: an interrupt, or a lack of memory.  The server's
+ * parser looks for interrupts only from version 16 on, if at all, so this does
+ * it afterwards.
  *
  * Catching without a subtransaction is safe here: the parser is pure code.
  */
@@ -111,13 +118,17 @@ ap_document_parse(const char *text, size_t len, const char **reason)
 		*reason = "It is not valid UTF-8.";
 	else
 	{
-		MemoryContextSwitchTo(parse_context());
+		MemoryContext parser = parse_context();
+
+		MemoryContextSwitchTo(parser);
 		PG_TRY();
 		{
 			document = convert(text, len, old);
 		}
 		PG_CATCH();
 		{
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(parser);
 			*reason = parse_complaint(geterrcode());
 			if (*reason == NULL)
 				PG_RE_THROW();
@@ -125,7 +136,8 @@ ap_document_parse(const char *text, size_t len, const char **reason)
 		}
 		PG_END_TRY();
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(parse_context());
+		MemoryContextReset(parser);
+		CHECK_FOR_INTERRUPTS();
 	}
 	return document;
 }
@@ -236,7 +248,40 @@ ap_document_as_object(const JsonbValue *value, JsonbValue *object)
  */
 
 /*
- * Give a scalar as text; NULL for null, arrays and objects.
+ * Tell whether a number is from -limit to limit.
+ */
+static bool
+is_within(Datum number, Datum limit)
+{
+	Datum		magnitude = DirectFunctionCall1(numeric_abs, number);
+
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, magnitude, limit)) <= 0;
+}
+
+/*
+ * Tell whether a number has a text of moderate length.  In a document 1e131071
+ * takes few bytes, and a hostile one could have it in every place.
+ */
+static bool
+is_short(Datum number)
+{
+	static Datum limit = 0;
+
+	if (limit == 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		limit = DirectFunctionCall3(numeric_in, CStringGetDatum(AP_SHORT_NUMBER),
+									ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+		MemoryContextSwitchTo(old);
+	}
+	return is_within(number, limit) &&
+		DatumGetInt32(DirectFunctionCall1(numeric_scale, number)) < AP_SCALAR_SIZE;
+}
+
+/*
+ * Give a scalar as text; NULL for null, arrays, objects and numbers of many
+ * hundred digits.
  */
 char *
 ap_document_text(const JsonbValue *value)
@@ -246,6 +291,8 @@ ap_document_text(const JsonbValue *value)
 		case jbvString:
 			return pnstrdup(value->val.string.val, value->val.string.len);
 		case jbvNumeric:
+			if (!is_short(NumericGetDatum(value->val.numeric)))
+				return NULL;
 			return DatumGetCString(DirectFunctionCall1(numeric_out,
 													   NumericGetDatum(value->val.numeric)));
 		case jbvBool:
@@ -264,9 +311,9 @@ short_text(const JsonbValue *value, char *text)
 	const char *start = value->val.string.val;
 	int			len = value->val.string.len;
 
-	while (len > 0 && isspace((unsigned char) start[0]))
+	while (len > 0 && strchr(AP_BLANKS, start[0]) != NULL)
 		start++, len--;
-	while (len > 0 && isspace((unsigned char) start[len - 1]))
+	while (len > 0 && strchr(AP_BLANKS, start[len - 1]) != NULL)
 		len--;
 	if (len <= 0 || len >= AP_SCALAR_SIZE)
 		return false;
@@ -339,12 +386,15 @@ ap_document_int64(const JsonbValue *value, int64 *number)
 	char	   *text;
 	char	   *end;
 
-	if (!ap_document_numeric(value, &numeric))
+	if (!ap_document_numeric(value, &numeric) || !is_short(numeric))
 		return false;
 	text = numeric_normalize(DatumGetNumeric(numeric));
 	errno = 0;
 	*number = strtoll(text, &end, 10);
-	return end != text && *end == '\0' && errno == 0;
+	if (end == text || *end != '\0' || errno != 0)
+		return false;
+	pfree(text);
+	return true;
 }
 
 /*

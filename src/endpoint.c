@@ -366,7 +366,8 @@ ap_endpoint_build(const ApEndpoint *endpoint, const char *base_url,
 
 /*
  * List the personal data among the arguments, as texts of the server encoding,
- * so that an answer that echoes them does not carry them into a message.
+ * so that an answer that echoes them does not carry them into a message.  An id
+ * that looks like an e-mail address is personal, too.
  */
 List *
 ap_endpoint_secrets(const ApEndpoint *endpoint, const char *const *values)
@@ -379,9 +380,10 @@ ap_endpoint_secrets(const ApEndpoint *endpoint, const char *const *values)
 	{
 		Jsonb	   *document;
 
-		if (!endpoint->params[i].personal || values[i] == NULL)
+		if (values[i] == NULL ||
+			!(endpoint->params[i].personal || strchr(values[i], '@') != NULL))
 			continue;
-		if (endpoint->params[i].place == AP_IN_BODY)
+		if (endpoint->params[i].place != AP_IN_BODY_OBJECT)
 			secrets = lappend(secrets, pg_any_to_server(values[i], (int) strlen(values[i]), PG_UTF8));
 		else if ((document = ap_document_parse(values[i], strlen(values[i]), &reason)) != NULL)
 			secrets = list_concat(secrets, ap_document_leaves(document));

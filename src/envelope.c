@@ -13,16 +13,24 @@
 
 #include "compat.h"
 
+#include <ctype.h>
+
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 
 #include "document.h"
 #include "envelope.h"
 
-/* Secrets shorter than this are not looked for: they would hit by chance. */
-#define AP_SECRET_MIN 4
+/*
+ * Secrets shorter than the first are not looked for, and those shorter than the
+ * second are as whole words only: they would hit by chance.
+ */
+#define AP_SECRET_MIN 3
+#define AP_SECRET_ANYWHERE 6
 
-/* How far into a message that is no plain text one looks for texts. */
+/* How much of a message is looked at, and how far into one that is no text. */
+#define AP_MESSAGE_SCAN (16 * 1024)
 #define AP_MESSAGE_DEPTH 3
 
 /*-------------------------------------------------------------------------
@@ -31,104 +39,150 @@
  */
 
 /*
+ * Append a text to a message, as far as there is room.
+ */
+static void
+append_message(const JsonbValue *value, StringInfo message)
+{
+	int			room = AP_MESSAGE_SCAN - message->len;
+
+	if (value->val.string.len == 0 || room <= 0)
+		return;
+	if (message->len > 0)
+		appendStringInfoString(message, "; ");
+	appendBinaryStringInfo(message, value->val.string.val, Min(room, value->val.string.len));
+}
+
+/*
  * Collect the texts of a message: a text, an array of them, or an object that
  * has a member "message" or "error".
  */
 static void
-collect_message(const JsonbValue *value, int depth, StringInfo text)
+collect_message(const JsonbValue *value, int depth, StringInfo message)
 {
 	static const char *const names[] = {"message", "error"};
 	JsonbValue	inner;
 
-	if (depth == 0)
+	if (value->type == jbvString)
+		append_message(value, message);
+	if (value->type != jbvBinary || depth == 0)
 		return;
-	if (value->type == jbvString && value->val.string.len > 0)
-	{
-		if (text->len > 0)
-			appendStringInfoString(text, "; ");
-		appendBinaryStringInfo(text, value->val.string.val, value->val.string.len);
-		return;
-	}
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{
 		if (ap_document_member(value, names[i], &inner))
-			collect_message(&inner, depth - 1, text);
+			collect_message(&inner, depth - 1, message);
 	}
-	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+	if (!JsonContainerIsArray(value->val.binary.data))
 		return;
-	for (int i = 0; i < ap_document_length(value) && text->len < AP_DETAIL_SIZE; i++)
+	for (int i = 0; i < ap_document_length(value) && message->len < AP_MESSAGE_SCAN; i++)
 	{
 		if (ap_document_element(value, i, &inner))
-			collect_message(&inner, depth - 1, text);
+			collect_message(&inner, depth - 1, message);
 	}
 }
 
 /*
  * Collect what an answer says of itself, from the members that may hold it.
+ * From "data", which may hold anything, only what is called a message counts.
  */
-static char *
-find_message(const JsonbValue *root)
+static void
+find_message(const JsonbValue *root, StringInfo message)
 {
-	static const char *const names[] = {"message", "error", "errors", "data"};
-	StringInfoData text;
+	static const char *const names[] = {"message", "error", "errors"};
 	JsonbValue	member;
+	JsonbValue	inner;
 
-	initStringInfo(&text);
+	initStringInfo(message);
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{
-		if (!ap_document_member(root, names[i], &member))
-			continue;
-		if (strcmp(names[i], "data") == 0 &&
-			(text.len > 0 || member.type != jbvBinary))
-			continue;
-		collect_message(&member, AP_MESSAGE_DEPTH, &text);
+		if (ap_document_member(root, names[i], &member))
+			collect_message(&member, AP_MESSAGE_DEPTH, message);
 	}
-	return text.data;
+	if (message->len == 0 && ap_document_member(root, "data", &member) &&
+		ap_document_member(&member, "message", &inner))
+		collect_message(&inner, AP_MESSAGE_DEPTH, message);
 }
 
 /*
- * Copy a text with each of the secrets replaced.
+ * Tell whether a byte belongs to a word.
  */
-static char *
-hide_secrets(char *text, const List *secrets)
+static bool
+is_word(char c)
+{
+	return IS_HIGHBIT_SET(c) || isalnum((unsigned char) c);
+}
+
+/*
+ * Give the length of the longest secret that a message has at a place, 0 for
+ * none.
+ */
+static size_t
+match_secret(const char *message, size_t place, size_t len, const List *secrets)
 {
 	ListCell   *cell;
+	size_t		longest = 0;
 
 	foreach(cell, secrets)
 	{
 		const char *secret = lfirst(cell);
-		StringInfoData hidden;
-		char	   *found;
+		size_t		size = strlen(secret);
+		size_t		end = place + size;
 
-		if (strlen(secret) < AP_SECRET_MIN || strstr(text, secret) == NULL)
+		if (size < AP_SECRET_MIN || size <= longest || end > len ||
+			pg_strncasecmp(message + place, secret, size) != 0)
 			continue;
-		initStringInfo(&hidden);
-		while ((found = strstr(text, secret)) != NULL)
-		{
-			appendBinaryStringInfo(&hidden, text, found - text);
-			appendStringInfoString(&hidden, "[hidden]");
-			text = found + strlen(secret);
-		}
-		appendStringInfoString(&hidden, text);
-		text = hidden.data;
+		if (size < AP_SECRET_ANYWHERE &&
+			((place > 0 && is_word(message[place - 1])) || (end < len && is_word(message[end]))))
+			continue;
+		longest = size;
 	}
-	return text;
+	return longest;
 }
 
 /*
- * Put the API's own message into the detail of a status.
+ * Give the length of the longest of the secrets.
+ */
+static size_t
+longest_secret(const List *secrets)
+{
+	ListCell   *cell;
+	size_t		longest = 0;
+
+	foreach(cell, secrets)
+		longest = Max(longest, strlen(lfirst(cell)));
+	return longest;
+}
+
+/*
+ * Put the API's own message into the detail of a status: on one line, with the
+ * secrets replaced.  A message that was clipped may end in a part of a secret,
+ * so as much of it is left out.
  */
 static void
-quote_message(char *message, const List *secrets, ApStatus *status)
+quote_message(const StringInfoData *message, const List *secrets, ApStatus *status)
 {
-	message = hide_secrets(message, secrets);
-	for (char *c = message; *c != '\0'; c++)
+	StringInfoData quoted;
+	size_t		len = message->len;
+	size_t		end = len;
+
+	if (len >= AP_MESSAGE_SCAN)
+		end = len - Min(len, longest_secret(secrets));
+	initStringInfo(&quoted);
+	for (size_t place = 0; place < end && quoted.len < AP_DETAIL_SIZE;)
 	{
-		if ((unsigned char) *c < ' ' || *c == 0x7f)
-			*c = ' ';
+		size_t		hidden = match_secret(message->data, place, len, secrets);
+		char		c = message->data[place];
+
+		CHECK_FOR_INTERRUPTS();
+		if (hidden > 0)
+			appendStringInfoString(&quoted, "[hidden]");
+		else
+			appendStringInfoChar(&quoted, (unsigned char) c < ' ' || c == 0x7f ? ' ' : c);
+		place += Max(hidden, 1);
 	}
-	if (message[0] != '\0')
-		ap_status_detail(status, "%s", message);
+	quoted.data[pg_mbcliplen(quoted.data, quoted.len, quoted.len)] = '\0';
+	if (quoted.data[0] != '\0')
+		ap_status_detail(status, "%s", quoted.data);
 }
 
 /*-------------------------------------------------------------------------
@@ -257,24 +311,27 @@ read_data(const ApSeal *seal, const JsonbValue *root, const ApHttpAnswer *answer
  */
 
 /*
- * Find the API's own message, which may be sealed, in a refusal.
+ * Quote the API's own message, which may be sealed, from a refusal.
  */
-static char *
-find_any_message(const ApSeal *seal, const JsonbValue *root, const ApHttpAnswer *answer)
+static void
+quote_refusal(const ApSeal *seal, const JsonbValue *root, const ApHttpAnswer *answer,
+			  const List *secrets, ApStatus *status)
 {
-	char	   *message = find_message(root);
+	StringInfoData message;
 	JsonbValue	value;
 	Jsonb	   *data;
 	ApStatus	ignored;
 	bool		sealed;
 
-	if (message[0] != '\0' || !ap_document_member(root, "data", &value) || value.type != jbvString)
-		return message;
-	ap_status_clear(&ignored);
-	data = read_text(seal, &value, answer, &sealed, &ignored);
-	if (data != NULL && ap_document_value(data, &value))
-		message = find_message(&value);
-	return message;
+	find_message(root, &message);
+	if (message.len == 0 && ap_document_member(root, "data", &value) && value.type == jbvString)
+	{
+		ap_status_clear(&ignored);
+		data = read_text(seal, &value, answer, &sealed, &ignored);
+		if (data != NULL && ap_document_value(data, &value))
+			find_message(&value, &message);
+	}
+	quote_message(&message, secrets, status);
 }
 
 /*
@@ -292,7 +349,7 @@ read_failure(const ApSeal *seal, const JsonbValue *root, const ApHttpAnswer *ans
 		ap_status_refused(status, (int) code);
 	else
 		ap_status_set(status, AP_NOT_UNDERSTOOD, "Allpass API reported a failure without a status code");
-	quote_message(find_any_message(seal, root, answer), secrets, status);
+	quote_refusal(seal, root, answer, secrets, status);
 }
 
 /*
@@ -310,7 +367,7 @@ read_refusal(const ApSeal *seal, const ApHttpAnswer *answer, const List *secrets
 	if (answer->body->len > 0)
 		document = ap_document_parse(answer->body->data, answer->body->len, &reason);
 	if (document != NULL && ap_document_value(document, &root))
-		quote_message(find_any_message(seal, &root, answer), secrets, status);
+		quote_refusal(seal, &root, answer, secrets, status);
 }
 
 /*

@@ -13,13 +13,27 @@
 #include "compat.h"
 
 #include "access/xact.h"
+#include "lib/ilist.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
+#include "utils/portal.h"
 
 #include "client.h"
 #include "fetch.h"
 #include "settings.h"
+
+/* How many calls a portal has made; lives in the portal's memory context. */
+typedef struct PortalCalls
+{
+	dlist_node	node;			/* in portals */
+	Portal		portal;
+	int64		calls;
+	MemoryContextCallback cleanup;
+}			PortalCalls;
+
+static dlist_head portals = DLIST_STATIC_INIT(portals);
 
 /*
  * Give an SQL argument as a text in UTF-8.
@@ -41,6 +55,9 @@ argument_text(Datum value, ApPlace place)
 			string = TextDatumGetCString(value);
 			break;
 	}
+	/* there, bytes beyond ASCII may be anything; the check of arguments tells */
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return string;
 	return pg_server_to_any(string, (int) strlen(string), PG_UTF8);
 }
 
@@ -59,23 +76,62 @@ ap_fetch_arguments(FunctionCallInfo fcinfo, const ApEndpoint *endpoint, const ch
 }
 
 /*
+ * Forget a portal that is going.
+ */
+static void
+forget_portal(void *arg)
+{
+	dlist_delete(&((PortalCalls *) arg)->node);
+}
+
+/*
+ * Give the count of calls in the portal that runs now.
+ */
+static int64 *
+portal_calls(void)
+{
+	dlist_iter	iter;
+	PortalCalls *entry;
+
+	dlist_foreach(iter, &portals)
+	{
+		entry = dlist_container(PortalCalls, node, iter.cur);
+		if (entry->portal == ActivePortal)
+			return &entry->calls;
+	}
+	entry = MemoryContextAllocZero(ActivePortal->portalContext, sizeof(*entry));
+	entry->portal = ActivePortal;
+	entry->cleanup.func = forget_portal;
+	entry->cleanup.arg = entry;
+	dlist_push_head(&portals, &entry->node);
+	MemoryContextRegisterResetCallback(ActivePortal->portalContext, &entry->cleanup);
+	return &entry->calls;
+}
+
+/*
  * Count a call against the limit of the statement.  A statement is what a
- * client sends: all that a function or a DO block does is one.
+ * client sends: all that a function or a DO block does is one.  A client that
+ * fetches a result in pieces sends a statement for each piece; then the query
+ * behind them counts as one, too.
  */
 static void
 count_call(ApStatus *status)
 {
 	static TimestampTz statement = 0;
-	static int64 calls = 0;
+	static int64 statement_calls = 0;
+	int64	   *query_calls = ActivePortal != NULL ? portal_calls() : &statement_calls;
 
 	if (statement != GetCurrentStatementStartTimestamp())
 	{
 		statement = GetCurrentStatementStartTimestamp();
-		calls = 0;
+		statement_calls = 0;
 	}
-	if (ap_max_calls_per_statement == 0 || calls < ap_max_calls_per_statement)
+	if (ap_max_calls_per_statement == 0 ||
+		Max(statement_calls, *query_calls) < ap_max_calls_per_statement)
 	{
-		calls++;
+		statement_calls++;
+		if (query_calls != &statement_calls)
+			(*query_calls)++;
 		return;
 	}
 	ap_status_set(status, AP_LIMIT, "statement exceeds the limit of %d Allpass API calls",

@@ -40,7 +40,8 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075700, "allpass needs libcurl 7.87 or
 struct ApHttpPool
 {
 	dlist_node	node;			/* in pools */
-	CURLM	   *multi;
+	CURLM	   *multi;			/* NULL if there was no memory for a new one */
+	int			max_connections;
 	int64		deadline;		/* of libcurl's timer, in ms; -1 for none */
 	int			active;			/* transfers under way */
 	bool		broken;			/* libcurl gave up on the multi handle */
@@ -67,15 +68,15 @@ struct ApHttpTransfer
 static dlist_head pools = DLIST_STATIC_INIT(pools);
 
 /*
- * Give the time of a steady clock in milliseconds.
+ * Give the time of a steady clock in microseconds.
  */
-static int64
-now_ms(void)
+int64
+ap_http_clock_us(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 /*
@@ -192,7 +193,7 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
 	ApHttpPool *pool = arg;
 
 	(void) multi;
-	pool->deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	pool->deadline = timeout_ms < 0 ? -1 : ap_http_clock_us() / 1000 + timeout_ms;
 	return 0;
 }
 
@@ -220,42 +221,60 @@ initialise(void)
 }
 
 /*
- * Make a pool without connections.  Returns NULL out of memory.
+ * Give a pool its multi handle.  Returns false out of memory.
  */
-ApHttpPool *
-ap_http_pool_create(void)
+static bool
+open_multi(ApHttpPool *pool)
 {
-	ApHttpPool *pool;
-
-	if (!initialise() || (pool = calloc(1, sizeof(*pool))) == NULL)
-		return NULL;
 	pool->multi = curl_multi_init();
 	if (pool->multi == NULL)
-	{
-		free(pool);
-		return NULL;
-	}
+		return false;
 	pool->deadline = -1;
+	pool->broken = false;
 	curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
 	curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
 	curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
+	curl_multi_setopt(pool->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) pool->max_connections);
+	curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long) pool->max_connections);
 #if LIBCURL_VERSION_NUM >= 0x081400
 	curl_multi_setopt(pool->multi, CURLMOPT_QUICK_EXIT, 1L);
 #endif
-	dlist_push_tail(&pools, &pool->node);
-	return pool;
+	return true;
 }
 
 /*
- * Limit the connections that a pool opens at the same time.
+ * Close a pool's multi handle and with it the connections.
  */
-void
-ap_http_pool_limit(ApHttpPool *pool, int max_connections)
+static void
+close_multi(ApHttpPool *pool)
 {
-	curl_multi_setopt(pool->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) max_connections);
-	curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long) max_connections);
+	while (pool->nidle > 0)
+		curl_easy_cleanup(pool->idle[--pool->nidle]);
+	curl_multi_cleanup(pool->multi);
+	pool->multi = NULL;
+}
+
+/*
+ * Make a pool that will open so many connections at the same time.  Returns
+ * NULL out of memory.
+ */
+ApHttpPool *
+ap_http_pool_create(int max_connections)
+{
+	ApHttpPool *pool;
+
+	if (!initialise() || (pool = calloc(1, sizeof(*pool))) == NULL)
+		return NULL;
+	pool->max_connections = max_connections;
+	if (!open_multi(pool))
+	{
+		free(pool);
+		return NULL;
+	}
+	dlist_push_tail(&pools, &pool->node);
+	return pool;
 }
 
 /*
@@ -266,11 +285,14 @@ ap_http_pool_close(ApHttpPool *pool)
 {
 	Assert(pool->active == 0);
 	dlist_delete(&pool->node);
-	while (pool->nidle > 0)
-		curl_easy_cleanup(pool->idle[--pool->nidle]);
-	curl_multi_cleanup(pool->multi);
+	if (pool->multi != NULL)
+		close_multi(pool);
 	free(pool);
 }
+
+/* Set an option of the handle "easy", unless one failed before: then "ok" is false. */
+#define SET(option, value) \
+	ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
 
 /*
  * Make an easy handle with the options that no request changes.  Returns NULL
@@ -282,9 +304,6 @@ make_easy(void)
 	CURL	   *easy = curl_easy_init();
 	bool		ok = easy != NULL;
 
-#define SET(option, value) \
-	ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
-
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, "https,http");
@@ -295,7 +314,6 @@ make_easy(void)
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 	SET(CURLOPT_PIPEWAIT, 1L);
 	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
 	SET(CURLOPT_USERAGENT, AP_USER_AGENT);
@@ -305,7 +323,11 @@ make_easy(void)
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	if (ok)
+	{
+		/* a libcurl without HTTP/2 refuses this, and speaks HTTP/1.1 */
+		(void) curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 		return easy;
+	}
 	curl_easy_cleanup(easy);
 	return NULL;
 }
@@ -397,7 +419,6 @@ prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
 	else
 		SET(CURLOPT_HTTPGET, 1L);
 	return ok;
-#undef SET
 }
 
 /*
@@ -435,10 +456,17 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 	transfer->cleanup.arg = transfer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->cleanup);
 
-	check_idle(pool);
+	if (pool->broken && pool->active == 0)
+	{
+		if (pool->multi != NULL)
+			close_multi(pool);
+		(void) open_multi(pool);
+	}
+	if (pool->multi != NULL)
+		check_idle(pool);
 	transfer->easy = pool->nidle > 0 ? pool->idle[--pool->nidle] : make_easy();
 	transfer->headers = copy_headers(request->headers);
-	if (transfer->easy != NULL && transfer->headers != NULL &&
+	if (pool->multi != NULL && transfer->easy != NULL && transfer->headers != NULL &&
 		prepare(transfer, request))
 		transfer->attached = curl_multi_add_handle(pool->multi, transfer->easy) == CURLM_OK;
 	if (!transfer->attached)
@@ -511,7 +539,7 @@ run_timers(long *timeout_ms)
 {
 	dlist_iter	iter;
 	bool		ran = false;
-	int64		now = now_ms();
+	int64		now = ap_http_clock_us() / 1000;
 
 	dlist_foreach(iter, &pools)
 	{

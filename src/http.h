@@ -6,8 +6,8 @@
  * A pool holds the kept-alive connections of one profile; a transfer is one
  * request and its answer.  Any number of transfers, in any number of pools,
  * make progress together inside ap_http_wait(), which is the only place that
- * waits and the only place here that can throw (an interrupt, or the server
- * failing to build its wait event set).
+ * waits, and the one where interrupts throw.  Besides, only a lack of memory or
+ * of descriptors throws.
  *
  * A transfer belongs to the memory context current at ap_http_start(), and is
  * abandoned when that context goes.  It must go before its pool is closed.
@@ -45,8 +45,9 @@ typedef struct ApHttpAnswer
 	const char *signature;		/* the header x-allpass-signature, or NULL */
 } ApHttpAnswer;
 
-extern ApHttpPool *ap_http_pool_create(void);
-extern void ap_http_pool_limit(ApHttpPool *pool, int max_connections);
+extern int64 ap_http_clock_us(void);
+
+extern ApHttpPool *ap_http_pool_create(int max_connections);
 extern void ap_http_pool_close(ApHttpPool *pool);
 
 extern ApHttpTransfer *ap_http_start(ApHttpPool *pool, const ApHttpRequest *request,

@@ -13,8 +13,10 @@
 
 #include "compat.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "access/reloptions.h"
 #include "catalog/pg_authid.h"
@@ -465,46 +467,44 @@ refuse_file(const char *name, const char *reason, ApStatus *status)
 
 /*
  * Read a key from a file, less the end of its line.  Returns NULL with the
- * status set when that is not possible.
+ * status set when that is not possible.  Opened so as not to block, whatever
+ * kind of file it is.
  */
 static char *
 read_key_file(const char *name, const char *path, ApStatus *status)
 {
 	char	   *key = palloc(AP_KEY_FILE_SIZE);
-	struct stat mode;
-	FILE	   *file;
-	size_t		len;
+	int			fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK);
+	struct stat mode = {0};
+	ssize_t		len = -1;
 	int			error;
 
-	/* opening anything but a regular file could block */
-	if (stat(path, &mode) != 0)
+	if (fd < 0)
 		return refuse_file(name, strerror(errno), status);
+	if (fstat(fd, &mode) == 0 && S_ISREG(mode.st_mode))
+		len = read(fd, key, AP_KEY_FILE_SIZE);
+	error = errno;
+	CloseTransientFile(fd);
 	if (!S_ISREG(mode.st_mode))
 		return refuse_file(name, "It is not a regular file", status);
+	if (len < 0)
+		return refuse_file(name, strerror(error), status);
+	if (len == AP_KEY_FILE_SIZE)
+		return refuse_file(name, "It is too large for a key", status);
 	if (mode.st_mode & S_IRWXO)
 		ereport(WARNING,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("the file of option \"%s\" is accessible to everybody on the server's machine", name),
 				 errhint("Its permissions should be 0600 or 0640.")));
-	file = AllocateFile(path, "r");
-	if (file == NULL)
-		return refuse_file(name, strerror(errno), status);
-	len = fread(key, 1, AP_KEY_FILE_SIZE, file);
-	error = ferror(file) ? errno : 0;
-	FreeFile(file);
-	if (error != 0)
-		return refuse_file(name, strerror(error), status);
-	if (len == AP_KEY_FILE_SIZE)
-		return refuse_file(name, "It is too large for a key", status);
-	while (len > 0 && strchr(" \t\r\n", key[len - 1]) != NULL)
+	while (len > 0 && strchr(AP_BLANKS, key[len - 1]) != NULL)
 		len--;
 	key[len] = '\0';
 	return key;
 }
 
 /*
- * Describe the state of the files that hold keys, so that a change shows.  The
- * result is empty if there are none.
+ * Describe the state of the files that options name, so that a change shows.
+ * The result is empty if there are none.
  */
 char *
 ap_options_file_stamps(const List *list)
@@ -519,7 +519,7 @@ ap_options_file_stamps(const List *list)
 		const struct Option *option = find(element->defname);
 		struct stat file;
 
-		if (option == NULL || option->instead_of == NULL ||
+		if (option == NULL || !option->names_file ||
 			stat(defGetString(element), &file) != 0)
 			continue;
 		appendStringInfo(&stamps, "%s %llu %lld %lld.%09ld\n", option->name,

@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -32,6 +33,13 @@
 
 /* The validator that marks a foreign data wrapper as ours. */
 #define AP_VALIDATOR "allpass_validator"
+
+/* When the next request to a server may start. */
+typedef struct RateClock
+{
+	Oid			server_id;
+	int64		next_start_us;
+}			RateClock;
 
 /* What a server's name means to a role. */
 typedef struct Lookup
@@ -49,7 +57,10 @@ typedef struct Lookup
 
 static Lookup lookups[AP_LOOKUPS];
 static int	nlookups = 0;
-static bool changed = false;	/* a server or mapping, since lookups were made */
+
+/* Changes of servers and mappings: how many there were, and are dealt with. */
+static uint64 changes = 0;
+static uint64 reviewed = 0;
 
 /*
  * Give up one count of a profile, and the profile with the last.
@@ -90,7 +101,7 @@ on_change(Datum arg, int cache, uint32 hash)
 	(void) arg;
 	(void) cache;
 	(void) hash;
-	changed = true;
+	changes++;
 }
 
 /*
@@ -194,6 +205,7 @@ make_fingerprint(const ForeignServer *server, const List *mapping_list)
 			appendStringInfo(&text, "%s=%s\n", element->defname, defGetString(element));
 		}
 	}
+	appendStringInfoString(&text, ap_options_file_stamps(server->options));
 	appendStringInfoString(&text, ap_options_file_stamps(mapping_list));
 	return text.data;
 }
@@ -253,6 +265,29 @@ list_secrets(const List *mapping_list, const ApOptions *options)
 }
 
 /*
+ * Give the time at which the next request to a server may start.  It is one
+ * for all roles and outlives the profiles, so that neither stretches the limit.
+ */
+static int64 *
+rate_clock(Oid server_id)
+{
+	static HTAB *clocks = NULL;
+	RateClock  *clock;
+	bool		found;
+
+	if (clocks == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(RateClock)};
+
+		clocks = hash_create("allpass rate clocks", 16, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	clock = hash_search(clocks, &server_id, HASH_ENTER, &found);
+	if (!found)
+		clock->next_start_us = 0;
+	return &clock->next_start_us;
+}
+
+/*
  * Make a profile from the catalogs' current state.
  */
 static ApProfile *
@@ -270,8 +305,9 @@ make(const ForeignServer *server, Oid mapping_id, const List *mapping_list,
 	profile->mapping_id = mapping_id;
 	profile->server_name = pstrdup(server->servername);
 	profile->fingerprint = pstrdup(fingerprint);
-	profile->mapping_list = copyObject((List *) mapping_list);
-	profile->file_stamps = ap_options_file_stamps(mapping_list);
+	profile->list = list_concat(copyObject(server->options), copyObject((List *) mapping_list));
+	profile->file_stamps = ap_options_file_stamps(profile->list);
+	profile->next_start_us = rate_clock(server->serverid);
 	ok = fill(profile, server, mapping_list, status);
 	if (ok)
 		profile->secrets = list_secrets(mapping_list, &profile->options);
@@ -306,6 +342,8 @@ remember(const char *name, Oid role, ApProfile *profile)
 {
 	Lookup	   *lookup;
 
+	/* it may be the profile of the lookup that this one replaces */
+	profile->references++;
 	for (int i = nlookups - 1; i >= 0; i--)
 	{
 		if (lookups[i].role == role && strcmp(NameStr(lookups[i].server_name), name) == 0)
@@ -317,7 +355,6 @@ remember(const char *name, Oid role, ApProfile *profile)
 	namestrcpy(&lookup->server_name, name);
 	lookup->role = role;
 	lookup->profile = profile;
-	profile->references++;
 }
 
 /*
@@ -378,7 +415,7 @@ has_same_files(const ApProfile *profile)
 
 	if (profile->file_stamps[0] == '\0')
 		return true;
-	stamps = ap_options_file_stamps(profile->mapping_list);
+	stamps = ap_options_file_stamps(profile->list);
 	same = strcmp(stamps, profile->file_stamps) == 0;
 	pfree(stamps);
 	return same;
@@ -410,7 +447,8 @@ recall(const char *name, Oid role)
 static void
 review(void)
 {
-	changed = false;
+	uint64		seen = changes;
+
 	for (int i = nlookups - 1; i >= 0; i--)
 	{
 		ApProfile  *profile = lookups[i].profile;
@@ -423,6 +461,8 @@ review(void)
 			strcmp(make_fingerprint(server, mapping_list), profile->fingerprint) != 0)
 			forget(i);
 	}
+	/* not before: an error on the way must not make the stale look fresh */
+	reviewed = seen;
 }
 
 /*
@@ -435,7 +475,7 @@ ap_profile_get(const char *server_name, Oid role, ApStatus *status)
 	ApProfile  *profile;
 
 	watch_catalogs();
-	if (changed)
+	if (reviewed != changes)
 		review();
 	profile = recall(server_name, role);
 	if (profile != NULL)

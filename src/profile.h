@@ -23,13 +23,13 @@ typedef struct ApProfile
 	const char *server_name;
 	List	   *secrets;		/* the texts of the keys */
 	ApHttpPool *pool;			/* the connections made under it */
-	int64		next_start_us;	/* for rate_limit, on client.c's clock */
+	int64	   *next_start_us;	/* of the server, for rate_limit; client.c's */
 	/* private to profile.c */
 	Oid			server_id;
 	Oid			mapping_id;
 	char	   *fingerprint;
 	char	   *file_stamps;
-	List	   *mapping_list;
+	List	   *list;			/* of all options */
 	int			references;
 	MemoryContext context;
 } ApProfile;

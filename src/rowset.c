@@ -3,7 +3,7 @@
  * rowset.c
  *		Rows out of a JSON document, by a map of columns.
  *
- * Whatever the document's shape, this does not fail: a member that is not
+ * Whatever the document's shape, nothing fails: a member that is not
  * there, or not of the documented kind, makes a column null, and a list that
  * is no list makes no rows.
  *
@@ -13,6 +13,8 @@
 
 #include "compat.h"
 
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -25,6 +27,7 @@
 /* Where a walk through a document stands. */
 typedef struct Walk
 {
+	MemoryContext row_context;	/* reset after each row */
 	const ApRowset *rowset;
 	ReturnSetInfo *result;
 	int			rows;
@@ -174,11 +177,15 @@ emit_row(Walk *walk)
 {
 	Datum		values[AP_MAX_COLUMNS];
 	bool		nulls[AP_MAX_COLUMNS];
+	MemoryContext old = MemoryContextSwitchTo(walk->row_context);
 
+	CHECK_FOR_INTERRUPTS();
 	walk->rows++;
 	for (int i = 0; i < walk->rowset->ncolumns; i++)
 		nulls[i] = !read_column(walk, &walk->rowset->columns[i], &values[i]);
 	tuplestore_putvalues(walk->result->setResult, walk->result->setDesc, values, nulls);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(walk->row_context);
 }
 
 /*
@@ -221,6 +228,37 @@ descend(Walk *walk, int level)
 }
 
 /*
+ * Check that the result has the columns of the map: its type is an object of
+ * the database, which may be of another version or may have been altered.
+ */
+static void
+check_result(const ApRowset *rowset, TupleDesc result)
+{
+	static const Oid types[] = {
+		[AP_ROW_NUMBER] = INT4OID,
+		[AP_POSITION] = INT4OID,
+		[AP_LABEL] = TEXTOID,
+		[AP_TEXT] = TEXTOID,
+		[AP_INTEGER] = INT4OID,
+		[AP_BIGINT] = INT8OID,
+		[AP_NUMERIC] = NUMERICOID,
+		[AP_BOOLEAN] = BOOLOID,
+		[AP_TIME] = TIMESTAMPTZOID,
+		[AP_JSON] = JSONBOID,
+		[AP_IMAGE] = BYTEAOID,
+	};
+	bool		fits = result->natts == rowset->ncolumns;
+
+	for (int i = 0; fits && i < result->natts; i++)
+		fits = TupleDescAttr(result, i)->atttypid == types[rowset->columns[i].kind];
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("result type of the function does not have the columns that this version of allpass gives"),
+				 errhint("Use ALTER EXTENSION allpass UPDATE.")));
+}
+
+/*
  * Add the rows of a document to a result that is being materialized.
  */
 void
@@ -228,7 +266,10 @@ ap_rowset_emit(const ApRowset *rowset, Jsonb *document, ReturnSetInfo *result)
 {
 	Walk		walk = {.rowset = rowset, .result = result};
 
-	Assert(rowset->ncolumns == result->setDesc->natts);
+	check_result(rowset, result->setDesc);
+	walk.row_context = AllocSetContextCreate(CurrentMemoryContext, "allpass row",
+											 ALLOCSET_DEFAULT_SIZES);
 	if (ap_document_value(document, &walk.levels[0]))
 		descend(&walk, 0);
+	MemoryContextDelete(walk.row_context);
 }

@@ -13,8 +13,6 @@
 
 #include "compat.h"
 
-#include <ctype.h>
-
 #include "seal.h"
 
 /* The shortest sealed texts, in bytes: an IV and the least of ciphertext. */
@@ -37,9 +35,9 @@ typedef struct Opening
 static ApBytes
 trim(const char *text, size_t len)
 {
-	while (len > 0 && isspace((unsigned char) text[0]))
+	while (len > 0 && strchr(AP_BLANKS, text[0]) != NULL)
 		text++, len--;
-	while (len > 0 && isspace((unsigned char) text[len - 1]))
+	while (len > 0 && strchr(AP_BLANKS, text[len - 1]) != NULL)
 		len--;
 	return (ApBytes) {(const unsigned char *) text, len};
 }
@@ -185,7 +183,7 @@ ap_seal_close(const ApSeal *seal, ApBytes plain, ApBuffer *body,
 		ok = sign(seal, wire, content(&bytes), plain, content(body), signature);
 	}
 	ap_buffer_free(&bytes);
-	return ok || ap_status_set(status, AP_NOT_CONFIGURED, "could not encrypt a request to the Allpass API");
+	return ok || ap_status_set(status, AP_NO_MEMORY, "could not encrypt a request to the Allpass API");
 }
 
 /*-------------------------------------------------------------------------

@@ -29,8 +29,9 @@
 int			ap_max_calls_per_statement = AP_DEFAULT_CALLS;
 
 /*
- * The largest answer taken from the network, after decompression.  It bounds
- * the memory that a hostile server can make a backend use.
+ * The largest answer taken from the network, after decompression.  It limits
+ * the memory that a hostile server can make a backend use, though not to this
+ * size: as jsonb in the making, an answer takes up to some fifty times as much.
  */
 int			ap_max_response_size = AP_DEFAULT_RESPONSE_KB;
 

@@ -176,7 +176,9 @@ ap_status_sqlstate(const ApStatus *status)
 }
 
 /*
- * Raise a status as an error.
+ * Raise a status as an error.  The log gets it without the statement and the
+ * PL context that it happened in: they hold the caller's arguments, such as a
+ * key that is being set or the data of a person.
  */
 void
 ap_status_throw(const ApStatus *status)
@@ -184,6 +186,8 @@ ap_status_throw(const ApStatus *status)
 	Assert(status->code != AP_OK);
 	ereport(ERROR,
 			(errcode(ap_status_sqlstate(status)),
+			 errhidestmt(true),
+			 errhidecontext(true),
 			 errmsg_internal("%s", status->message),
 			 status->detail[0] ? errdetail_internal("%s", status->detail) : 0,
 			 status->hint[0] ? errhint("%s", status->hint) : 0));
