@@ -167,10 +167,15 @@ try_send(ApCall *call)
 	int64		now = ap_http_clock_us();
 	MemoryContext old;
 
-	if (now < *profile->next_start_us)
-		return *profile->next_start_us - now;
-	if (profile->options.rate_limit > 0)
-		*profile->next_start_us = now + (int64) (1000000 / profile->options.rate_limit);
+	if (profile->options.rate_limit > 0 && *profile->last_start_us > 0)
+	{
+		int64		turn = *profile->last_start_us +
+			(int64) (1000000 / profile->options.rate_limit);
+
+		if (now < turn)
+			return turn - now;
+	}
+	*profile->last_start_us = now;
 	old = MemoryContextSwitchTo(call->context);
 	call->transfer = ap_http_start(profile->pool, &call->request, &call->status);
 	MemoryContextSwitchTo(old);

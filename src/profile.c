@@ -34,11 +34,11 @@
 /* The validator that marks a foreign data wrapper as ours. */
 #define AP_VALIDATOR "allpass_validator"
 
-/* When the next request to a server may start. */
+/* When the latest request to a server started. */
 typedef struct RateClock
 {
 	Oid			server_id;
-	int64		next_start_us;
+	int64		last_start_us;
 }			RateClock;
 
 /* What a server's name means to a role. */
@@ -265,7 +265,7 @@ list_secrets(const List *mapping_list, const ApOptions *options)
 }
 
 /*
- * Give the time at which the next request to a server may start.  It is one
+ * Give the time at which the latest request to a server started.  It is one
  * for all roles and outlives the profiles, so that neither stretches the limit.
  */
 static int64 *
@@ -283,8 +283,8 @@ rate_clock(Oid server_id)
 	}
 	clock = hash_search(clocks, &server_id, HASH_ENTER, &found);
 	if (!found)
-		clock->next_start_us = 0;
-	return &clock->next_start_us;
+		clock->last_start_us = 0;
+	return &clock->last_start_us;
 }
 
 /*
@@ -307,7 +307,7 @@ make(const ForeignServer *server, Oid mapping_id, const List *mapping_list,
 	profile->fingerprint = pstrdup(fingerprint);
 	profile->list = list_concat(copyObject(server->options), copyObject((List *) mapping_list));
 	profile->file_stamps = ap_options_file_stamps(profile->list);
-	profile->next_start_us = rate_clock(server->serverid);
+	profile->last_start_us = rate_clock(server->serverid);
 	ok = fill(profile, server, mapping_list, status);
 	if (ok)
 		profile->secrets = list_secrets(mapping_list, &profile->options);

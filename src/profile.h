@@ -23,7 +23,7 @@ typedef struct ApProfile
 	const char *server_name;
 	List	   *secrets;		/* the texts of the keys */
 	ApHttpPool *pool;			/* the connections made under it */
-	int64	   *next_start_us;	/* of the server, for rate_limit; client.c's */
+	int64	   *last_start_us;	/* of a request to the server; client.c's */
 	/* private to profile.c */
 	Oid			server_id;
 	Oid			mapping_id;

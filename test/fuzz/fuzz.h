@@ -22,7 +22,8 @@ typedef struct FuzzInput
 } FuzzInput;
 
 /* driver.c */
-extern void fuzz_fail(const char *fmt,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
+extern void fuzz_fail(const char *fmt,...) pg_attribute_printf(1, 2)
+	__attribute__((noreturn));
 
 /* input.c */
 extern int	fuzz_flag(FuzzInput *input, int choices);

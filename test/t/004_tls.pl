@@ -111,6 +111,15 @@ my $plain = AllpassTest::Sandbox->new;
 my $node = make_node('tls', environment => \%misleading);
 my $session = AllpassTest::Session->new($node);
 
+# Make a server with a short time limit, for whoever is misled waits in vain.
+sub make_hasty_server
+{
+	my ($session, $name, $url, %options) = @_;
+
+	make_server($session, $name, $url, timeout => '5s', %options);
+	return;
+}
+
 # Ask for a status on a server.
 sub ask
 {
@@ -125,17 +134,17 @@ $plain->seed;
 
 # Certificates
 {
-	make_server($session, 'trusted', $sandbox->url, ca_file => $ca);
-	make_server($session, 'by_name', $sandbox->url('localhost'), ca_file => $ca);
-	make_server($session, 'untrusted', $sandbox->url);
-	make_server($session, 'other_authority', $sandbox->url, ca_file => "$temp/stranger.crt");
-	make_server($session, 'plain_on_tls', 'http://127.0.0.1:' . $sandbox->port);
-	make_server($session, 'tls_on_plain', 'https://127.0.0.1:' . $plain->port);
+	make_hasty_server($session, 'trusted', $sandbox->url, ca_file => $ca);
+	make_hasty_server($session, 'by_name', $sandbox->url('localhost'), ca_file => $ca);
+	make_hasty_server($session, 'untrusted', $sandbox->url);
+	make_hasty_server($session, 'other_authority', $sandbox->url, ca_file => "$temp/stranger.crt");
+	make_hasty_server($session, 'plain_on_tls', 'http://127.0.0.1:' . $sandbox->port);
+	make_hasty_server($session, 'tls_on_plain', 'https://127.0.0.1:' . $plain->port);
 	my @others;
 	foreach my $name (qw(elsewhere expired selfmade))
 	{
 		push @others, start_sandbox($name);
-		make_server($session, $name, 'https://127.0.0.1:' . $others[-1]->port, ca_file => $ca);
+		make_hasty_server($session, $name, 'https://127.0.0.1:' . $others[-1]->port, ca_file => $ca);
 	}
 
 	works(ask('trusted'), 'APPROVED', 'a certificate of the authority in ca_file');
@@ -160,7 +169,7 @@ $plain->seed;
 	{
 		my ($name, $path, $words) = @$case;
 
-		make_server($session, $name, $sandbox->url, ca_file => $path);
+		make_hasty_server($session, $name, $sandbox->url, ca_file => $path);
 		my $result = ask($name);
 		fails_with($result, 'KY004', qr/certificate/, $words);
 		unlike(join(' ', values %{ $result->{error} }), qr/no certificate$/m, "$words: nothing of it is shown");
@@ -198,7 +207,7 @@ $plain->seed;
 
 # The environment and the home of the postmaster
 {
-	make_server($session, 'plain', $plain->url);
+	make_hasty_server($session, 'plain', $plain->url);
 	works(ask('plain'), 'APPROVED', 'http past the proxies of the environment');
 	works(ask('trusted'), 'APPROVED', 'https past them');
 	ok(!$proxy->is_called(0), 'no proxy was asked');
@@ -256,7 +265,7 @@ CONF
 
 	local $ENV{PATH} = "$ENV{PATH}:/usr/sbin:/usr/local/sbin";
 	my $pid = $start->();
-	make_server($session, 'http2', "https://127.0.0.1:$port", ca_file => $ca);
+	make_hasty_server($session, 'http2', "https://127.0.0.1:$port", ca_file => $ca);
 	$plain->reset;
 	$plain->seed;
 	works(ask('http2'), 'APPROVED', 'a call by HTTP/2');
