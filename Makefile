@@ -6,7 +6,7 @@ DATA = $(wildcard sql/allpass--*.sql)
 OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test
+REGRESS_OPTS = --inputdir=test --encoding=UTF8
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 

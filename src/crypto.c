@@ -202,15 +202,17 @@ ap_crypto_to_hex(ApBytes bytes, ApBuffer *text)
 }
 
 /*
- * Give the value of a hexadecimal digit, or -1.
+ * Give the value of a hexadecimal digit, or -1.  In a form without jumps, which
+ * random digits would mislead.
  */
 static int
 digit_value(char digit)
 {
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	digit |= 'a' - 'A';
-	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+	unsigned int decimal = (unsigned char) digit - '0';
+	unsigned int letter = ((unsigned char) digit | 0x20) - 'a';
+	int			value = decimal <= 9 ? (int) decimal : -1;
+
+	return letter <= 5 ? (int) letter + 10 : value;
 }
 
 /*
@@ -222,6 +224,7 @@ ap_crypto_from_hex(const char *text, size_t len, ApBuffer *bytes)
 {
 	size_t		before = bytes->len;
 	char	   *room;
+	int			bad = 0;
 
 	if (len % 2 != 0 || (room = ap_buffer_extend(bytes, len / 2)) == NULL)
 		return false;
@@ -230,14 +233,13 @@ ap_crypto_from_hex(const char *text, size_t len, ApBuffer *bytes)
 		int			high = digit_value(text[i]);
 		int			low = digit_value(text[i + 1]);
 
-		if (high < 0 || low < 0)
-		{
-			bytes->len = before;
-			return false;
-		}
-		*room++ = (char) (high << 4 | low);
+		bad |= high | low;
+		*room++ = (char) ((unsigned int) high << 4 | (unsigned int) low);
 	}
-	return true;
+	if (bad >= 0)
+		return true;
+	bytes->len = before;
+	return false;
 }
 
 /*
