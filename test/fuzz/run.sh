@@ -52,6 +52,7 @@ read_arguments()
 		[ -f "$input" ] || usage
 		inputs="$inputs $(realpath "$input")"
 	done
+	RUNS=1
 }
 
 # Print the path of a file of the compiler's own library, whose names differ
