@@ -234,7 +234,9 @@ static void
 log_call(const ApCall *call, size_t size)
 {
 	ereport(DEBUG1,
-			(errmsg_internal("Allpass API operation %s ended with status %d and %zu bytes, request id %s",
+			(errhidestmt(true),
+			 errhidecontext(true),
+			 errmsg_internal("Allpass API operation %s ended with status %d and %zu bytes, request id %s",
 							 call->endpoint->name, call->status.http_status, size,
 							 call->request_id)));
 }

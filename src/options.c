@@ -494,6 +494,8 @@ read_key_file(const char *name, const char *path, ApStatus *status)
 	if (mode.st_mode & S_IRWXO)
 		ereport(WARNING,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errhidestmt(true),
+				 errhidecontext(true),
 				 errmsg("the file of option \"%s\" is accessible to everybody on the server's machine", name),
 				 errhint("Its permissions should be 0600 or 0640.")));
 	while (len > 0 && strchr(AP_BLANKS, key[len - 1]) != NULL)

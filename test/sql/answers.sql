@@ -146,6 +146,14 @@ SELECT pg_temp.meets(jsonb_build_object('status', 400, 'message', '["email anna@
 -- not even where the message is cut off
 SELECT pg_temp.meets(jsonb_build_object('status', 400, 'message', repeat('x', 1010) || 'anna@example.com'), $$SELECT allpass_create_applicant('c-9', 'basic', email => 'anna@example.com')$$) LIKE '%anna%' AS cut;
 
+-- the longest first, in any case of letters, short ones as whole words, an id that is an address
+SELECT pg_temp.meets(jsonb_build_object('status', 400, 'message', message),
+	$$SELECT allpass_create_applicant('Bo.Doe@example.com', 'basic', supplied_info => '{"city": "Oslo", "address": "12 Oslo gate, flat 9", "name": "Bob", "no": "No"}')$$) AS echo
+FROM (VALUES ('12 Oslo gate, flat 9'), ('BOB of OSLO'), ('Bobbin, kebob; Bob'), ('No, NO'), ('bo.doe@EXAMPLE.com exists')) AS m (message);
+-- data that is no message is not quoted
+SELECT pg_temp.body(body, 409) AS data_of_a_refusal
+FROM (VALUES ('{"data": ["John", "Doe 1980-01-01"]}'), ('{"data": {"fullName": "John Doe"}}'), ('{"data": {"message": "taken", "fullName": "John Doe"}}')) AS b (body);
+
 -- other headers of note
 SELECT pg_temp.meets('{"status": 429, "retry_after": "7", "message": "slow down"}') AS retry_after;
 SELECT pg_temp.meets(jsonb_build_object('headers', jsonb_build_object('X-Long', repeat('h', 20000)))) LIKE 'ok: %' AS long_header;

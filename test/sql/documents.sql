@@ -148,6 +148,20 @@ FROM allpass_document_images(pg_temp.applicant('[{"data": {"graphics": [{"data":
 SELECT count(*), sum(field_type), max(ordinality) FROM allpass_document_fields(pg_temp.applicant('[{"data": {"fields": [' || repeat('{"fieldType": 1, "data": [{}, {"fieldType": 2}]},', 20000) || '{"data": {}}]}}]'));
 SELECT length(data::text) FROM allpass_services(pg_temp.applicant('[{"data": {"types": ' || repeat('[', 500) || repeat(']', 500) || '}}]'));
 
+-- a number that is short as it stands and long in digits has no text, and costs no memory for each row
+SELECT owner, depth, amount = ('1' || repeat('0', 131071))::numeric AS exact FROM allpass_aml_funds('{"sof": [{"owner": 1e131071, "depth": 1e131071, "amount": 1e131071}, {"owner": 1e-300, "depth": 1e-300}, {"owner": 1e255}]}'::jsonb);
+SELECT count(*), count(transaction_count) FROM allpass_aml_funds(('{"sof": [' || repeat('{"owner": 1e131071, "type": 1e131071, "depth": 1e131071, "transactionCount": 1e131071},', 3000) || '{}]}')::jsonb);
+
+-- a result type that is not what this version gives
+BEGIN;
+ALTER TYPE allpass_aml_entity ADD ATTRIBUTE extra text;
+SELECT sandbox.outcome($$SELECT count(*) FROM allpass_aml_entities('{"entities": [{}]}'::jsonb)$$);
+ROLLBACK;
+BEGIN;
+ALTER TYPE allpass_aml_entity ALTER ATTRIBUTE score TYPE text;
+SELECT sandbox.outcome($$SELECT count(*) FROM allpass_aml_entities('{"entities": [{"score": 1}]}'::jsonb)$$);
+ROLLBACK;
+
 --
 -- They are pure: usable in an index, a stored column, a check; no call was made.
 --

@@ -80,6 +80,15 @@ EXECUTE p;
 EXECUTE p;
 DEALLOCATE p;
 
+-- a query that is fetched in pieces is one, beside others in the transaction
+BEGIN;
+DECLARE c CURSOR FOR SELECT allpass_status('c-1') FROM generate_series(1, 9);
+DECLARE d CURSOR FOR SELECT allpass_status('c-1') FROM generate_series(1, 9);
+FETCH 3 FROM c;
+FETCH 3 FROM d;
+SELECT sandbox.outcome('FETCH 1 FROM c');
+ROLLBACK;
+
 -- zero is no limit, and the default is 10000
 SET allpass.max_calls_per_statement = 0;
 SELECT calls(50);

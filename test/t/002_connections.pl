@@ -191,6 +191,27 @@ make_server($control, 'allpass', $sandbox->url);
 	fails_with($session->query("SELECT allpass_status('c-1')"), 'KY004', qr/api_key_file/, 'the file is gone');
 	$write->('sandbox-key');
 	works($session->query("SELECT allpass_status('c-1')"), 'APPROVED', 'the file is there again');
+
+	# A file that comes and goes while calls look at it.
+	$session->send(q{DO $$BEGIN
+		FOR i IN 1 .. 2000 LOOP
+			BEGIN
+				PERFORM allpass_status('c-1');
+			EXCEPTION WHEN SQLSTATE 'KY004' THEN
+				NULL;
+			END;
+		END LOOP;
+	END$$});
+	my $moves = 0;
+	until ($session->is_ready)
+	{
+		rename $file, "$file.away" or die $!;
+		rename "$file.away", $file or die $!;
+		$moves++;
+	}
+	ok(!$session->receive->{error}, 'a file that comes and goes');
+	note("moved $moves times");
+	works($session->query("SELECT allpass_status('c-1')"), 'APPROVED', 'the session works on');
 	$session->do('SET allpass.server = allpass');
 }
 

@@ -336,6 +336,30 @@ $sandbox->control('POST', 'config', { encryption => 'none' });
 	is(join("\n", leaks($log)), join("\n", sort grep { !/in bytes$/ } keys %secrets), 'what is written to the log is found there');
 }
 
+# An error of ours is logged without its statement, which holds the arguments,
+# though the server would log it.
+{
+	my $talker = AllpassTest::Session->new($node);
+	my $position = -s $node->logfile;
+
+	$sandbox->reset;
+	$sandbox->control('POST', 'config', { api_key => $secrets{api_key} });
+	$sandbox->seed(count => 1);
+	$talker->do('SET log_min_error_statement = error');
+	fails_with($talker->query("CREATE SERVER short FOREIGN DATA WRAPPER allpass OPTIONS (base_url 'https://example.com', api_key '$secrets{api_key}')"),
+		'HV00D', qr/invalid option/, 'a key where none belongs');
+	fails_with($talker->query("ALTER USER MAPPING FOR PUBLIC SERVER wrong OPTIONS (SET api_key '$secrets{api_key}', SET crypto_key '$secrets{crypto_key}00')"),
+		'22023', qr/crypto_key/, 'a key that is too long');
+	fails_with($talker->query("SELECT allpass_create_applicant('c-1', 'basic', email => '$secrets{email}')"),
+		'KY409', qr/./, 'an applicant that is there');
+	fails_with($talker->query("DO \$\$BEGIN PERFORM allpass_create_applicant('c-1', 'basic', phone => '$secrets{phone}'); END\$\$"),
+		'KY409', qr/./, 'an applicant that is there, from PL/pgSQL');
+	is(join("\n", leaks(log_from($position))), '', 'their statements are not in the log');
+	like(log_from($position), qr/KY409/, 'the errors are');
+	$talker->query('SELECT no_such_function()');
+	like(log_from($position), qr/STATEMENT:.*no_such_function/, 'as are statements with errors of the server');
+}
+
 # The id of a request is in the log of both sides.
 {
 	$sandbox->reset;
