@@ -471,10 +471,11 @@ is_iso_time(const char *text, bool *has_time, bool *has_zone)
 		return *text == '\0';
 	if (!skip_digits(&text, false) || !skip_one(&text, ":") || !skip_digits(&text, false))
 		return false;
-	if (skip_one(&text, ":") && !skip_digits(&text, false))
-		return false;
-	if (skip_one(&text, ".") && !skip_digits(&text, true))
-		return false;
+	if (skip_one(&text, ":"))
+	{
+		if (!skip_digits(&text, false) || (skip_one(&text, ".") && !skip_digits(&text, true)))
+			return false;
+	}
 	*has_zone = *text != '\0';
 	return !*has_zone || (skip_zone(&text) && *text == '\0');
 }
@@ -492,6 +493,7 @@ ap_document_time(const JsonbValue *value, TimestampTz *time)
 	int			nfields;
 	int			kind;
 	int			zone = 0;
+	const char *utc = "+00";
 	bool		has_time;
 	bool		has_zone;
 	struct pg_tm tm;
@@ -500,14 +502,16 @@ ap_document_time(const JsonbValue *value, TimestampTz *time)
 	if (value->type != jbvString || !short_text(value, text) ||
 		!is_iso_time(text, &has_time, &has_zone))
 		return false;
-	if (!has_zone)
-	{
-		const char *suffix = has_time ? "Z" : "T00:00:00Z";
-
-		if (strlen(text) + strlen(suffix) >= sizeof(text))
-			return false;
-		strcat(text, suffix);
-	}
+	/* what "Z" means is a setting, so it is put as a number */
+	if (has_zone && strpbrk(text, "Zz") != NULL)
+		text[strlen(text) - 1] = '\0';
+	else if (has_zone)
+		utc = "";
+	else if (!has_time)
+		utc = "T00:00:00+00";
+	if (strlen(text) + strlen(utc) >= sizeof(text))
+		return false;
+	strcat(text, utc);
 	return ParseDateTime(text, work, sizeof(work), fields, types,
 						 MAXDATEFIELDS, &nfields) == 0 &&
 		ap_compat_decode_date_time(fields, types, nfields, &kind,
@@ -517,7 +521,8 @@ ap_document_time(const JsonbValue *value, TimestampTz *time)
 }
 
 /*
- * List the texts and numbers anywhere in a document, as texts.
+ * List the texts and numbers anywhere in a document, as texts, but for numbers
+ * that have none.
  */
 List *
 ap_document_leaves(Jsonb *document)
@@ -529,9 +534,15 @@ ap_document_leaves(Jsonb *document)
 
 	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 	{
-		if ((token == WJB_VALUE || token == WJB_ELEM) &&
-			(value.type == jbvString || value.type == jbvNumeric))
-			leaves = lappend(leaves, ap_document_text(&value));
+		char	   *text;
+
+		CHECK_FOR_INTERRUPTS();
+		if ((token != WJB_VALUE && token != WJB_ELEM) ||
+			(value.type != jbvString && value.type != jbvNumeric))
+			continue;
+		text = ap_document_text(&value);
+		if (text != NULL)
+			leaves = lappend(leaves, text);
 	}
 	return leaves;
 }

@@ -171,17 +171,24 @@ static const ApRowset comments = {
  */
 
 /*
+ * Add the rows of a document, of one map or two, to the function's result.
+ */
+static void
+emit(FunctionCallInfo fcinfo, Jsonb *document, const ApRowset *first, const ApRowset *second)
+{
+	ap_rowset_emit(first, document, (ReturnSetInfo *) fcinfo->resultinfo);
+	if (second != NULL)
+		ap_rowset_emit(second, document, (ReturnSetInfo *) fcinfo->resultinfo);
+}
+
+/*
  * Give the rows of the document in the first argument.
  */
 static Datum
 rows_of_document(FunctionCallInfo fcinfo, const ApRowset *first, const ApRowset *second)
 {
-	Jsonb	   *document = PG_GETARG_JSONB_P(0);
-
 	InitMaterializedSRF(fcinfo, 0);
-	ap_rowset_emit(first, document, (ReturnSetInfo *) fcinfo->resultinfo);
-	if (second != NULL)
-		ap_rowset_emit(second, document, (ReturnSetInfo *) fcinfo->resultinfo);
+	emit(fcinfo, PG_GETARG_JSONB_P(0), first, second);
 	return (Datum) 0;
 }
 
@@ -204,11 +211,8 @@ rows_of_id(FunctionCallInfo fcinfo, ApOperation operation,
 		return (Datum) 0;
 	ap_fetch_arguments(fcinfo, endpoint, values);
 	document = ap_fetch(endpoint, values, PG_GETARG_BOOL(count));
-	if (document == NULL)
-		return (Datum) 0;
-	ap_rowset_emit(first, document, (ReturnSetInfo *) fcinfo->resultinfo);
-	if (second != NULL)
-		ap_rowset_emit(second, document, (ReturnSetInfo *) fcinfo->resultinfo);
+	if (document != NULL)
+		emit(fcinfo, document, first, second);
 	return (Datum) 0;
 }
 

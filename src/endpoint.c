@@ -14,7 +14,9 @@
 
 #include <ctype.h>
 
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "utils/json.h"
 
 #include "document.h"
 #include "endpoint.h"
@@ -365,6 +367,32 @@ ap_endpoint_build(const ApEndpoint *endpoint, const char *base_url,
 }
 
 /*
+ * Add a text in UTF-8 to a list of secrets, in the server encoding: as it is
+ * and, where these differ, as it stands in a URL and in JSON, since an API that
+ * echoes a request may echo it so.
+ */
+static List *
+add_secret(List *secrets, const char *value)
+{
+	ApBuffer	escaped;
+	StringInfoData quoted;
+	char	   *plain = pg_any_to_server(value, (int) strlen(value), PG_UTF8);
+
+	secrets = lappend(secrets, plain);
+	ap_buffer_init(&escaped, AP_MAX_URL);
+	if (ap_url_escape(&escaped, value) && strcmp(ap_buffer_text(&escaped), value) != 0)
+		secrets = lappend(secrets, pstrdup(ap_buffer_text(&escaped)));
+	ap_buffer_free(&escaped);
+
+	initStringInfo(&quoted);
+	escape_json(&quoted, plain);
+	quoted.data[--quoted.len] = '\0';
+	if (strcmp(quoted.data + 1, plain) != 0)
+		secrets = lappend(secrets, quoted.data + 1);
+	return secrets;
+}
+
+/*
  * List the personal data among the arguments, as texts of the server encoding,
  * so that an answer that echoes them does not carry them into a message.  An id
  * that looks like an e-mail address is personal, too.
@@ -375,6 +403,7 @@ ap_endpoint_secrets(const ApEndpoint *endpoint, const char *const *values)
 	int			count = ap_endpoint_params(endpoint);
 	List	   *secrets = NIL;
 	const char *reason;
+	ListCell   *cell;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -384,9 +413,16 @@ ap_endpoint_secrets(const ApEndpoint *endpoint, const char *const *values)
 			!(endpoint->params[i].personal || strchr(values[i], '@') != NULL))
 			continue;
 		if (endpoint->params[i].place != AP_IN_BODY_OBJECT)
-			secrets = lappend(secrets, pg_any_to_server(values[i], (int) strlen(values[i]), PG_UTF8));
+			secrets = add_secret(secrets, values[i]);
 		else if ((document = ap_document_parse(values[i], strlen(values[i]), &reason)) != NULL)
-			secrets = list_concat(secrets, ap_document_leaves(document));
+		{
+			foreach(cell, ap_document_leaves(document))
+			{
+				char	   *leaf = lfirst(cell);
+
+				secrets = add_secret(secrets, pg_server_to_any(leaf, (int) strlen(leaf), PG_UTF8));
+			}
+		}
 	}
 	return secrets;
 }

@@ -39,14 +39,17 @@
  */
 
 /*
- * Append a text to a message, as far as there is room.
+ * Append a text to a message, as far as there is room, unless it only says the
+ * same again.
  */
 static void
 append_message(const JsonbValue *value, StringInfo message)
 {
 	int			room = AP_MESSAGE_SCAN - message->len;
 
-	if (value->val.string.len == 0 || room <= 0)
+	if (value->val.string.len == 0 || room <= 0 ||
+		(value->val.string.len == message->len &&
+		 memcmp(value->val.string.val, message->data, message->len) == 0))
 		return;
 	if (message->len > 0)
 		appendStringInfoString(message, "; ");
@@ -140,6 +143,20 @@ match_secret(const char *message, size_t place, size_t len, const List *secrets)
 }
 
 /*
+ * Give the length of what is to be hidden at a place: a secret, and others that
+ * begin before it ends.
+ */
+static size_t
+hidden_length(const char *message, size_t place, size_t len, const List *secrets)
+{
+	size_t		hidden = match_secret(message, place, len, secrets);
+
+	for (size_t i = 1; i < hidden; i++)
+		hidden = Max(hidden, i + match_secret(message, place + i, len, secrets));
+	return hidden;
+}
+
+/*
  * Give the length of the longest of the secrets.
  */
 static size_t
@@ -170,7 +187,7 @@ quote_message(const StringInfoData *message, const List *secrets, ApStatus *stat
 	initStringInfo(&quoted);
 	for (size_t place = 0; place < end && quoted.len < AP_DETAIL_SIZE;)
 	{
-		size_t		hidden = match_secret(message->data, place, len, secrets);
+		size_t		hidden = hidden_length(message->data, place, len, secrets);
 		char		c = message->data[place];
 
 		CHECK_FOR_INTERRUPTS();
@@ -196,8 +213,7 @@ quote_message(const StringInfoData *message, const List *secrets, ApStatus *stat
 static Jsonb *
 not_understood(ApStatus *status, const char *reason)
 {
-	ap_status_set(status, AP_NOT_UNDERSTOOD, "could not understand the answer of the Allpass API");
-	ap_status_detail(status, "%s", reason);
+	ap_status_not_understood(status, reason);
 	return NULL;
 }
 
@@ -247,8 +263,7 @@ open_text(const ApSeal *seal, ApBytes wire, const ApHttpAnswer *answer, ApStatus
 		return NULL;
 	data = ap_document_parse(ap_buffer_text(plain), plain->len, &reason);
 	if (data == NULL)
-		ap_status_set(status, AP_NOT_OPENED,
-					  "could not decrypt or authenticate the answer of the Allpass API");
+		ap_seal_refuse(status);
 	return data;
 }
 
@@ -270,8 +285,7 @@ read_text(const ApSeal *seal, const JsonbValue *value, const ApHttpAnswer *answe
 		return open_text(seal, text, answer, status);
 	if (!ap_seal_is_sealed((const char *) text.data, text.len))
 		return not_understood(status, "Its member \"data\" is a text that holds no JSON.");
-	ap_status_set(status, AP_NOT_OPENED,
-				  "could not decrypt or authenticate the answer of the Allpass API");
+	ap_seal_refuse(status);
 	ap_status_detail(status, "It is encrypted, and the server has no encryption method.");
 	ap_status_hint(status, "Set the server option \"encryption\".");
 	return NULL;
@@ -296,8 +310,7 @@ read_data(const ApSeal *seal, const JsonbValue *root, const ApHttpAnswer *answer
 		data = JsonbValueToJsonb(&value);
 	if (data != NULL && !sealed && seal->require_signature)
 	{
-		ap_status_set(status, AP_NOT_OPENED,
-					  "could not decrypt or authenticate the answer of the Allpass API");
+		ap_seal_refuse(status);
 		ap_status_detail(status, "It is not encrypted, and the server option "
 						 "\"require_signature\" is on.");
 		return NULL;

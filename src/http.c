@@ -652,8 +652,7 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 #if LIBCURL_VERSION_NUM >= 0x080600
 		case CURLE_TOO_LARGE:
 #endif
-			ap_status_set(status, AP_NOT_UNDERSTOOD,
-						  "could not understand the answer of the Allpass API");
+			ap_status_not_understood(status, "");
 			quote_reason(reason, status);
 			return;
 		case CURLE_FILESIZE_EXCEEDED:

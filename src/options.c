@@ -322,7 +322,7 @@ take_api_key(const char *name, const char *value, ApOptions *options, ApStatus *
 	if (!good)
 	{
 		ap_status_set(status, AP_BAD_ARGUMENT, "invalid value for option \"%s\"", name);
-		ap_status_detail(status, "The key must be printable ASCII characters without spaces, and at least one.");
+		ap_status_detail(status, "The key must be one or more printable ASCII characters without spaces.");
 		return false;
 	}
 	options->api_key = value;
@@ -349,8 +349,10 @@ take_key(const char *name, const char *value, unsigned char *key, ApStatus *stat
 static bool
 take_crypto_key(const char *name, const char *value, ApOptions *options, ApStatus *status)
 {
-	options->has_crypto_key = take_key(name, value, options->seal.crypto_key, status);
-	return options->has_crypto_key;
+	if (!take_key(name, value, options->seal.crypto_key, status))
+		return false;
+	options->crypto_key_text = value;
+	return true;
 }
 
 /*
@@ -481,14 +483,15 @@ read_key_file(const char *name, const char *path, ApStatus *status)
 
 	if (fd < 0)
 		return refuse_file(name, strerror(errno), status);
+	errno = 0;
 	if (fstat(fd, &mode) == 0 && S_ISREG(mode.st_mode))
 		len = read(fd, key, AP_KEY_FILE_SIZE);
 	error = errno;
 	CloseTransientFile(fd);
-	if (!S_ISREG(mode.st_mode))
-		return refuse_file(name, "It is not a regular file", status);
 	if (len < 0)
-		return refuse_file(name, strerror(error), status);
+		return refuse_file(name, error != 0 ? strerror(error) : "It is not a regular file", status);
+	if (memchr(key, '\0', len) != NULL)
+		return refuse_file(name, "It has a byte that is no character", status);
 	if (len == AP_KEY_FILE_SIZE)
 		return refuse_file(name, "It is too large for a key", status);
 	if (mode.st_mode & S_IRWXO)
@@ -623,8 +626,10 @@ ap_options_apply(const List *list, ApOptions *options, ApStatus *status)
 			return false;
 		if (!option->take(option->name, value, options, status))
 		{
-			/* it was valid when it was set, so a file has changed since */
+			/* what stands in the catalog was valid, so it is what a file holds */
 			status->code = AP_NOT_CONFIGURED;
+			snprintf(status->message, sizeof(status->message),
+					 "invalid key in the file of option \"%s\"", option->name);
 			return false;
 		}
 	}

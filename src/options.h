@@ -29,7 +29,7 @@ typedef struct ApOptions
 	bool		encrypt_requests;
 	/* of the user mapping */
 	const char *api_key;
-	bool		has_crypto_key;
+	const char *crypto_key_text;	/* NULL if there is no such key */
 	/* of both */
 	ApSeal		seal;
 } ApOptions;

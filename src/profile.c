@@ -229,7 +229,7 @@ fill(ApProfile *profile, const ForeignServer *server, const List *mapping_list, 
 							 server->servername);
 	if (options->api_key == NULL)
 		missing = "api_key";
-	else if (seal->method != AP_METHOD_NONE && !options->has_crypto_key)
+	else if (seal->method != AP_METHOD_NONE && options->crypto_key_text == NULL)
 		missing = "crypto_key";
 	else if (seal->method == AP_METHOD_CBC && seal->hmac_key_text == NULL &&
 			 (seal->require_signature || options->encrypt_requests))
@@ -238,7 +238,7 @@ fill(ApProfile *profile, const ForeignServer *server, const List *mapping_list, 
 	{
 		ap_status_set(status, AP_NOT_CONFIGURED, "user mapping for server \"%s\" has no option \"%s\"",
 					  server->servername, missing);
-		ap_status_hint(status, "Use ALTER USER MAPPING ... OPTIONS (ADD %s '...').", missing);
+		ap_status_hint(status, "Use ALTER USER MAPPING ... OPTIONS (ADD %s_file '...'), or (ADD %s '...').", missing, missing);
 		return false;
 	}
 	if (options->encrypt_requests && seal->method == AP_METHOD_NONE)
@@ -252,15 +252,14 @@ fill(ApProfile *profile, const ForeignServer *server, const List *mapping_list, 
  * List the texts of the keys, which must not get into a message.
  */
 static List *
-list_secrets(const List *mapping_list, const ApOptions *options)
+list_secrets(const ApOptions *options)
 {
 	List	   *secrets = list_make1((char *) options->api_key);
-	ListCell   *cell;
 
+	if (options->crypto_key_text != NULL)
+		secrets = lappend(secrets, (char *) options->crypto_key_text);
 	if (options->seal.hmac_key_text != NULL)
 		secrets = lappend(secrets, (char *) options->seal.hmac_key_text);
-	foreach(cell, mapping_list)
-		secrets = lappend(secrets, pstrdup(defGetString(lfirst(cell))));
 	return secrets;
 }
 
@@ -310,7 +309,7 @@ make(const ForeignServer *server, Oid mapping_id, const List *mapping_list,
 	profile->last_start_us = rate_clock(server->serverid);
 	ok = fill(profile, server, mapping_list, status);
 	if (ok)
-		profile->secrets = list_secrets(mapping_list, &profile->options);
+		profile->secrets = list_secrets(&profile->options);
 	MemoryContextSwitchTo(old);
 	if (ok)
 	{
@@ -393,7 +392,7 @@ look_up(const char *name, Oid role, ApStatus *status)
 	{
 		ap_status_set(status, AP_NOT_CONFIGURED, "no user mapping for role \"%s\" on server \"%s\"",
 					  GetUserNameFromId(role, true), name);
-		ap_status_hint(status, "Use CREATE USER MAPPING FOR ... SERVER %s OPTIONS (api_key '...').",
+		ap_status_hint(status, "Use CREATE USER MAPPING FOR ... SERVER %s OPTIONS (api_key_file '...'), or (api_key '...').",
 					   quote_identifier(name));
 		return NULL;
 	}

@@ -30,6 +30,16 @@ typedef struct Opening
 }			Opening;
 
 /*
+ * Report an answer that cannot be opened: one error, whatever was wrong.
+ */
+void
+ap_seal_refuse(ApStatus *status)
+{
+	ap_status_set(status, AP_NOT_OPENED,
+				  "could not decrypt or authenticate the answer of the Allpass API");
+}
+
+/*
  * Give a text without the white space around it.
  */
 static ApBytes
@@ -361,8 +371,7 @@ ap_seal_open(const ApSeal *seal, ApBytes wire, const char *signature, ApBytes bo
 		opening.signature = content(&signature_bytes);
 		ok = ok && open_bytes(&opening, plain);
 		if (!ok)
-			ap_status_set(status, AP_NOT_OPENED,
-						  "could not decrypt or authenticate the answer of the Allpass API");
+			ap_seal_refuse(status);
 		if (!ok && seal->method == AP_METHOD_GCM && signature == NULL)
 			ap_status_detail(status, "The answer has no header \"x-allpass-signature\", "
 							 "which carries the authentication tag.");

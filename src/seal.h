@@ -53,6 +53,7 @@ typedef struct ApSeal
 	const char *hmac_key_text;	/* NULL if there is no HMAC key */
 } ApSeal;
 
+extern void ap_seal_refuse(ApStatus *status);
 extern bool ap_seal_decode_key(const char *text, unsigned char *key);
 extern bool ap_seal_is_sealed(const char *text, size_t len);
 extern bool ap_seal_close(const ApSeal *seal, ApBytes plain, ApBuffer *body,

@@ -122,6 +122,16 @@ ap_status_hint(ApStatus *status, const char *fmt,...)
 }
 
 /*
+ * Set a status to: the answer makes no sense, for a reason in a sentence.
+ */
+void
+ap_status_not_understood(ApStatus *status, const char *reason)
+{
+	ap_status_set(status, AP_NOT_UNDERSTOOD, "could not understand the answer of the Allpass API");
+	ap_status_detail(status, "%s", reason);
+}
+
+/*
  * Set a status to what the API said by an HTTP status.
  */
 void

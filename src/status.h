@@ -47,6 +47,7 @@ extern void ap_status_detail(ApStatus *status,
 							 const char *fmt,...) pg_attribute_printf(2, 3);
 extern void ap_status_hint(ApStatus *status,
 						   const char *fmt,...) pg_attribute_printf(2, 3);
+extern void ap_status_not_understood(ApStatus *status, const char *reason);
 extern void ap_status_refused(ApStatus *status, int http_status);
 extern bool ap_status_is_missing(const ApStatus *status);
 extern int	ap_status_sqlstate(const ApStatus *status);

@@ -95,6 +95,8 @@ ap_url_check(const char *text, const char **complaint)
 		*complaint = "It must have the form https://host[:port][/path].";
 	else if (strpbrk(text, "?#") != NULL)
 		*complaint = "It must not contain a query or a fragment.";
+	else if (strstr(text, "/api/public") != NULL)
+		*complaint = "It must not contain /api/public, which is added.";
 	else
 		*complaint = find_complaint(url);
 	curl_url_cleanup(url);

@@ -21,6 +21,9 @@
 
 #define BASE_URL "https://api.example.com/v1"
 
+/* No input is as long as this, escaped. */
+#define MAX_SECRET (1024 * 1024)
+
 /*
  * Take the lines that are left as a list of options, "name=value" each.  Tells
  * whether one of them names a file with a key.
@@ -138,6 +141,7 @@ fuzz_request(FuzzInput *input)
 	ApBuffer   *url = palloc0(sizeof(ApBuffer));
 	ApBuffer   *body = palloc0(sizeof(ApBuffer));
 	const char *reason;
+	ListCell   *cell;
 	ApStatus	status;
 	bool		ok;
 
@@ -156,5 +160,9 @@ fuzz_request(FuzzInput *input)
 	check_url(endpoint, url->data);
 	if (body->len > 0 && ap_document_parse(body->data, body->len, &reason) == NULL)
 		fuzz_fail("the body is no document: %s: %s", reason, body->data);
-	ap_endpoint_secrets(endpoint, values);
+	foreach(cell, ap_endpoint_secrets(endpoint, values))
+	{
+		if (lfirst(cell) == NULL || strlen(lfirst(cell)) > MAX_SECRET)
+			fuzz_fail("a secret that is none");
+	}
 }

@@ -150,6 +150,14 @@ SELECT pg_temp.meets(jsonb_build_object('status', 400, 'message', repeat('x', 10
 SELECT pg_temp.meets(jsonb_build_object('status', 400, 'message', message),
 	$$SELECT allpass_create_applicant('Bo.Doe@example.com', 'basic', supplied_info => '{"city": "Oslo", "address": "12 Oslo gate, flat 9", "name": "Bob", "no": "No"}')$$) AS echo
 FROM (VALUES ('12 Oslo gate, flat 9'), ('BOB of OSLO'), ('Bobbin, kebob; Bob'), ('No, NO'), ('bo.doe@EXAMPLE.com exists')) AS m (message);
+-- also as an API escapes them that echoes a URL or JSON, and where they overlap
+SELECT pg_temp.meets(jsonb_build_object('status', 404, 'message', 'Cannot GET /api/public/applicant/ada%40example.com'), $$SELECT allpass_applicant('ada@example.com')$$) AS in_a_url;
+SELECT pg_temp.meets(jsonb_build_object('status', 400, 'message', message), $$SELECT allpass_create_applicant('c-9', 'basic', supplied_info => '{"a": "O\"Hara\nStreet", "b": "abcdef", "c": "defghi"}')$$) AS echo
+FROM (VALUES ('got {"a":"O\"Hara\nStreet"}'), ('abcdefghi')) AS m (message);
+-- numbers that have no text are no secrets, and no harm
+SELECT pg_temp.meets('{"status": 400, "message": "no"}', $$SELECT allpass_create_applicant('c-9', 'basic', supplied_info => '{"n": 1e300, "m": [1e-300, 7]}')$$) AS numbers;
+-- what an API says twice is shown once
+SELECT pg_temp.body('{"message": "Unauthorized", "error": "Unauthorized"}', 401) AS twice;
 -- data that is no message is not quoted
 SELECT pg_temp.body(body, 409) AS data_of_a_refusal
 FROM (VALUES ('{"data": ["John", "Doe 1980-01-01"]}'), ('{"data": {"fullName": "John Doe"}}'), ('{"data": {"message": "taken", "fullName": "John Doe"}}')) AS b (body);

@@ -55,7 +55,7 @@ SELECT url, pg_temp.server('base_url', url) FROM (VALUES
 	('http://127.0.0.1@api.example.com'), ('https://'), ('https:///path'), ('https:/api.example.com'), ('https:api.example.com'), ('https:\\api.example.com'),
 	('https://api.example.com:99999'), ('https://api.example.com:http'),
 	('https://api example.com'), (E'https://api.example.com\r\nX: y'), (' https://api.example.com'),
-	('https://api.example.com?a=b'), ('https://api.example.com?'), ('https://api.example.com/#top'), ('https://api.example.com#')) AS u (url);
+	('https://api.example.com/api/public'), ('https://api.example.com?a=b'), ('https://api.example.com?'), ('https://api.example.com/#top'), ('https://api.example.com#')) AS u (url);
 -- credentials are refused and not shown
 SELECT pg_temp.server('base_url', 'https://user:secret-0002@api.example.com');
 SELECT pg_temp.server('base_url', 'https://secret-0002@api.example.com');
