@@ -125,6 +125,8 @@ match_secret(const char *message, size_t place, size_t len, const List *secrets)
 	ListCell   *cell;
 	size_t		longest = 0;
 
+	/* the caller may have sent many, and be tired of waiting */
+	CHECK_FOR_INTERRUPTS();
 	foreach(cell, secrets)
 	{
 		const char *secret = lfirst(cell);
@@ -190,7 +192,6 @@ quote_message(const StringInfoData *message, const List *secrets, ApStatus *stat
 		size_t		hidden = hidden_length(message->data, place, len, secrets);
 		char		c = message->data[place];
 
-		CHECK_FOR_INTERRUPTS();
 		if (hidden > 0)
 			appendStringInfoString(&quoted, "[hidden]");
 		else
@@ -239,7 +240,7 @@ parse_container(ApBytes text)
 	const char *reason;
 	size_t		start = 0;
 
-	while (start < text.len && strchr(" \t\r\n", text.data[start]) != NULL)
+	while (start < text.len && strchr(AP_BLANKS, text.data[start]) != NULL)
 		start++;
 	if (start == text.len || (text.data[start] != '{' && text.data[start] != '['))
 		return NULL;

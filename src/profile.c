@@ -5,9 +5,9 @@
  *
  * Reading the catalogs costs more than a call on a warm connection may, so
  * what a name meant to a role is remembered until a server or a mapping of
- * any kind changes; key files are looked at every time.  A profile is counted
- * by the lookups that lead to it and by the calls that use it, and closes its
- * connections with the last of them.
+ * any kind changes; the files that options name are looked at every time.  A
+ * profile is counted by the lookups that lead to it and by the calls that use
+ * it, and closes its connections with the last of them.
  *
  *-------------------------------------------------------------------------
  */
@@ -302,7 +302,6 @@ make(const ForeignServer *server, Oid mapping_id, const List *mapping_list,
 	profile->context = context;
 	profile->server_id = server->serverid;
 	profile->mapping_id = mapping_id;
-	profile->server_name = pstrdup(server->servername);
 	profile->fingerprint = pstrdup(fingerprint);
 	profile->list = list_concat(copyObject(server->options), copyObject((List *) mapping_list));
 	profile->file_stamps = ap_options_file_stamps(profile->list);

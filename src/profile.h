@@ -20,7 +20,6 @@
 typedef struct ApProfile
 {
 	ApOptions	options;
-	const char *server_name;
 	List	   *secrets;		/* the texts of the keys */
 	ApHttpPool *pool;			/* the connections made under it */
 	int64	   *last_start_us;	/* of a request to the server; client.c's */

@@ -56,7 +56,7 @@ decode_image(const JsonbValue *value)
 	end = text;
 	for (const char *c = text; *c != '\0'; c++)
 	{
-		if (strchr(" \t\r\n", *c) == NULL)
+		if (strchr(AP_BLANKS, *c) == NULL)
 			*end++ = *c;
 	}
 	ap_buffer_init(&bytes, end - text);

@@ -444,6 +444,12 @@ stop_cluster()
 
 # --- the sandbox ------------------------------------------------------------
 
+# Its keys, unless it is told others.
+# shellcheck disable=SC2034  # for the commands
+API_KEY=sandbox-key \
+	CRYPTO_KEY=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f \
+	HMAC_KEY=202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f
+
 # Make a certificate authority and a certificate for this machine's loopback
 # names in $WORK/tls.
 make_certificates()

@@ -18,9 +18,6 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=test/lib.sh
 . "$top/test/lib.sh"
 
-CRYPTO_KEY=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
-HMAC_KEY=202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f
-
 # Make the command that runs the server under valgrind; pg_ctl wants a program.
 make_command()
 {

@@ -24,10 +24,6 @@ MEMORY_CALLS=20000
 CANCELS=200				# by each way
 GAP=60					# of a pause between calls of libcurl, in microseconds
 
-API_KEY=sandbox-key
-CRYPTO_KEY=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
-HMAC_KEY=202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f
-
 case $ROUNDS in
 	'' | *[!0-9]* | 0)
 		echo "usage: sh test/bench/run.sh [ROUNDS]" >&2
