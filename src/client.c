@@ -14,13 +14,20 @@
 
 #include "compat.h"
 
+#include "lib/ilist.h"
 #include "miscadmin.h"
 
 #include "client.h"
 #include "envelope.h"
 
 #define AP_UUID_LENGTH 36
-#define AP_MAX_HEADERS 7
+#define AP_MAX_HEADERS 8
+
+/*
+ * A request that starts late, since waits are reckoned in milliseconds, does
+ * not make those after it late, unless it is later than this.
+ */
+#define AP_CATCH_UP_US 5000
 
 struct ApCall
 {
@@ -34,10 +41,17 @@ struct ApCall
 	ApBuffer	sealed;			/* as sent, if requests are encrypted */
 	ApBuffer	signature;
 	char		request_id[AP_UUID_LENGTH + 1];
+	const char *idempotency_key;	/* or NULL */
 	List	   *secrets;
+	dlist_node	node;			/* in waiting_calls */
+	bool		waiting;		/* for its turn under the rate limit */
 	ApHttpTransfer *transfer;	/* NULL until it has started */
 	ApStatus	status;
+	MemoryContextCallback cleanup;
 };
+
+/* The calls that wait for their turn, in the order in which they were sent. */
+static dlist_head waiting_calls = DLIST_STATIC_INIT(waiting_calls);
 
 /*
  * Write a UUID, of version 4, that no other call has.  Random bits are drawn
@@ -101,6 +115,8 @@ make_headers(ApCall *call)
 		call->headers[count++] = call->request.body_len > 0 ?
 			"content-type: application/json" : "content-type:";
 	}
+	if (call->idempotency_key != NULL)
+		call->headers[count++] = psprintf("idempotency-key: %s", call->idempotency_key);
 	if (call->signature.len > 0)
 		call->headers[count++] = psprintf("x-allpass-signature: %s", call->signature.data);
 	Assert(count <= AP_MAX_HEADERS);
@@ -156,6 +172,30 @@ open_pool(ApCall *call)
 }
 
 /*
+ * Take a turn under a rate limit.  Returns the microseconds until there is one,
+ * 0 if it was taken.  Other processes may go by the same clock.
+ */
+static int64
+take_turn(pg_atomic_uint64 *clock, double rate_limit)
+{
+	int64		now = ap_http_clock_us();
+	uint64		last = pg_atomic_read_u64(clock);
+	int64		turn;
+
+	do
+	{
+		turn = (int64) last;
+		if (rate_limit > 0 && last > 0)
+			turn += (int64) (1000000 / rate_limit);
+		if (now < turn)
+			return turn - now;
+		if (rate_limit == 0 || now - turn > AP_CATCH_UP_US)
+			turn = now;
+	} while (!pg_atomic_compare_exchange_u64(clock, &last, (uint64) turn));
+	return 0;
+}
+
+/*
  * Send the request, if the server's rate limit lets it start now.  Returns the
  * microseconds until it may, 0 if it was sent.  A turn is taken only by a
  * request that is sent, so a call that is abandoned before costs none.
@@ -164,18 +204,11 @@ static int64
 try_send(ApCall *call)
 {
 	ApProfile  *profile = call->profile;
-	int64		now = ap_http_clock_us();
 	MemoryContext old;
+	int64		left_us = take_turn(profile->rate_clock, profile->options.rate_limit);
 
-	if (profile->options.rate_limit > 0 && *profile->last_start_us > 0)
-	{
-		int64		turn = *profile->last_start_us +
-			(int64) (1000000 / profile->options.rate_limit);
-
-		if (now < turn)
-			return turn - now;
-	}
-	*profile->last_start_us = now;
+	if (left_us > 0)
+		return left_us;
 	old = MemoryContextSwitchTo(call->context);
 	call->transfer = ap_http_start(profile->pool, &call->request, &call->status);
 	MemoryContextSwitchTo(old);
@@ -183,12 +216,26 @@ try_send(ApCall *call)
 }
 
 /*
- * Start a call of an operation with checked arguments, or let it wait for its
- * turn under the server's rate limit.
+ * Take a call that goes out of the line of those that wait for their turn.
+ */
+static void
+leave_line(void *arg)
+{
+	ApCall	   *call = arg;
+
+	if (call->waiting)
+		dlist_delete(&call->node);
+	call->waiting = false;
+}
+
+/*
+ * Prepare a call of an operation with checked arguments; the idempotency key
+ * may be NULL.  If that fails, the call is done.
  */
 ApCall *
-ap_client_start(ApProfile *profile, const ApEndpoint *endpoint,
-				const char *const *values, size_t max_answer_size)
+ap_client_prepare(ApProfile *profile, const ApEndpoint *endpoint,
+				  const char *const *values, size_t max_answer_size,
+				  const char *idempotency_key)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "allpass call",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -198,16 +245,71 @@ ap_client_start(ApProfile *profile, const ApEndpoint *endpoint,
 	call->context = context;
 	call->profile = profile;
 	call->endpoint = endpoint;
+	call->idempotency_key = idempotency_key != NULL ? pstrdup(idempotency_key) : NULL;
+	call->cleanup.func = leave_line;
+	call->cleanup.arg = call;
 	ap_profile_hold(profile);
+	MemoryContextRegisterResetCallback(context, &call->cleanup);
 	ap_buffer_own(&call->url, context);
 	ap_buffer_own(&call->body, context);
 	ap_buffer_own(&call->sealed, context);
 	ap_buffer_own(&call->signature, context);
 	call->secrets = list_concat(ap_endpoint_secrets(endpoint, values), profile->secrets);
-	if (open_pool(call) && prepare(call, values, max_answer_size))
-		(void) try_send(call);
+	if (open_pool(call))
+		(void) prepare(call, values, max_answer_size);
 	MemoryContextSwitchTo(old);
 	return call;
+}
+
+/*
+ * Send a prepared call, or let it wait for its turn under the server's rate
+ * limit.
+ */
+void
+ap_client_send(ApCall *call)
+{
+	if (call->status.code != AP_OK || try_send(call) == 0)
+		return;
+	dlist_push_tail(&waiting_calls, &call->node);
+	call->waiting = true;
+}
+
+/*
+ * Let all calls make progress: act on what is due now or, if nothing is, wait
+ * for it for at most timeout_ms (-1 for no limit).  Returns early when the
+ * latch is set.  Throws on interrupts.
+ */
+void
+ap_client_progress(long timeout_ms)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &waiting_calls)
+	{
+		ApCall	   *call = dlist_container(ApCall, node, iter.cur);
+		int64		left_us = try_send(call);
+		long		left_ms = (long) (left_us / 1000 + 1);
+
+		if (left_us == 0)
+		{
+			leave_line(call);
+			timeout_ms = 0;		/* it may have failed, and be done */
+		}
+		else if (timeout_ms < 0 || left_ms < timeout_ms)
+			timeout_ms = left_ms;
+	}
+	ap_http_wait(timeout_ms);
+}
+
+/*
+ * Tell whether a call has ended, well or not.
+ */
+bool
+ap_client_is_done(const ApCall *call)
+{
+	if (call->status.code != AP_OK)
+		return true;
+	return call->transfer != NULL && ap_http_is_done(call->transfer);
 }
 
 /*
@@ -216,15 +318,8 @@ ap_client_start(ApProfile *profile, const ApEndpoint *endpoint,
 void
 ap_client_wait(ApCall *call)
 {
-	while (call->transfer == NULL && call->status.code == AP_OK)
-	{
-		int64		left_us = try_send(call);
-
-		if (left_us > 0)
-			ap_http_wait((long) (left_us / 1000 + 1));
-	}
-	while (call->status.code == AP_OK && !ap_http_is_done(call->transfer))
-		ap_http_wait(-1);
+	while (!ap_client_is_done(call))
+		ap_client_progress(-1);
 }
 
 /*
@@ -254,9 +349,11 @@ ap_client_answer(ApCall *call, ApStatus *status)
 
 	if (call->status.code == AP_OK)
 	{
+		call->status.sent = ap_http_was_sent(call->transfer);
 		if (ap_http_finish(call->transfer, &answer, &call->status))
 			data = ap_envelope_read(&call->profile->options.seal, &answer,
 									call->secrets, &call->status);
+		call->status.retry_after_s = answer.retry_after_s;
 		log_call(call, answer.body != NULL ? answer.body->len : 0);
 	}
 	MemoryContextSwitchTo(old);

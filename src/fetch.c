@@ -172,7 +172,8 @@ ap_fetch(const ApEndpoint *endpoint, const char *const *values, bool missing_ok)
 	profile = ap_profile_get(ap_server, GetUserId(), &status);
 	check(&status);
 
-	call = ap_client_start(profile, endpoint, values, (size_t) ap_max_response_size * 1024);
+	call = ap_client_prepare(profile, endpoint, values, (size_t) ap_max_response_size * 1024, NULL);
+	ap_client_send(call);
 	ap_client_wait(call);
 	data = ap_client_answer(call, &status);
 	if (data != NULL)

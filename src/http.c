@@ -488,6 +488,15 @@ ap_http_is_done(const ApHttpTransfer *transfer)
 }
 
 /*
+ * Tell whether a transfer's request was put on the wire, at least in part.
+ */
+bool
+ap_http_was_sent(const ApHttpTransfer *transfer)
+{
+	return transfer->sends > 0;
+}
+
+/*
  * Let libcurl act on a socket or its timer, and note what has ended.
  */
 static void
@@ -706,6 +715,7 @@ ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer, ApStatus *status)
 {
 	long		http_status = 0;
 	long		http_version = 0;
+	curl_off_t	retry_after = 0;
 
 	if (!transfer->done)
 		return ap_status_set(status, AP_NO_MEMORY, "libcurl failed during a request to the Allpass API");
@@ -716,9 +726,11 @@ ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer, ApStatus *status)
 	}
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &http_status);
 	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &http_version);
+	curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	transfer->pool->has_streams = http_version >= CURL_HTTP_VERSION_2_0;
 	answer->http_status = (int) http_status;
 	answer->body = &transfer->body;
+	answer->retry_after_s = retry_after > 0 ? (int64) retry_after : 0;
 	answer->signature = get_header(transfer->easy, "x-allpass-signature");
 	return true;
 }

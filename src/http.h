@@ -43,6 +43,7 @@ typedef struct ApHttpAnswer
 	int			http_status;
 	const ApBuffer *body;
 	const char *signature;		/* the header x-allpass-signature, or NULL */
+	int64		retry_after_s;	/* of the header Retry-After, 0 if there was none */
 } ApHttpAnswer;
 
 extern int64 ap_http_clock_us(void);
@@ -54,6 +55,7 @@ extern ApHttpTransfer *ap_http_start(ApHttpPool *pool, const ApHttpRequest *requ
 									 ApStatus *status);
 extern bool ap_http_is_done(const ApHttpTransfer *transfer);
 extern void ap_http_wait(long timeout_ms);
+extern bool ap_http_was_sent(const ApHttpTransfer *transfer);
 extern bool ap_http_finish(ApHttpTransfer *transfer, ApHttpAnswer *answer,
 						   ApStatus *status);
 

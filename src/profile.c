@@ -34,11 +34,11 @@
 /* The validator that marks a foreign data wrapper as ours. */
 #define AP_VALIDATOR "allpass_validator"
 
-/* When the latest request to a server started. */
+/* When the latest request to a server started, in microseconds. */
 typedef struct RateClock
 {
 	Oid			server_id;
-	int64		last_start_us;
+	pg_atomic_uint64 last_start;
 }			RateClock;
 
 /* What a server's name means to a role. */
@@ -267,7 +267,7 @@ list_secrets(const ApOptions *options)
  * Give the time at which the latest request to a server started.  It is one
  * for all roles and outlives the profiles, so that neither stretches the limit.
  */
-static int64 *
+static pg_atomic_uint64 *
 rate_clock(Oid server_id)
 {
 	static HTAB *clocks = NULL;
@@ -282,8 +282,8 @@ rate_clock(Oid server_id)
 	}
 	clock = hash_search(clocks, &server_id, HASH_ENTER, &found);
 	if (!found)
-		clock->last_start_us = 0;
-	return &clock->last_start_us;
+		pg_atomic_init_u64(&clock->last_start, 0);
+	return &clock->last_start;
 }
 
 /*
@@ -305,7 +305,7 @@ make(const ForeignServer *server, Oid mapping_id, const List *mapping_list,
 	profile->fingerprint = pstrdup(fingerprint);
 	profile->list = list_concat(copyObject(server->options), copyObject((List *) mapping_list));
 	profile->file_stamps = ap_options_file_stamps(profile->list);
-	profile->last_start_us = rate_clock(server->serverid);
+	profile->rate_clock = rate_clock(server->serverid);
 	ok = fill(profile, server, mapping_list, status);
 	if (ok)
 		profile->secrets = list_secrets(&profile->options);

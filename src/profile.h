@@ -12,7 +12,7 @@
 #ifndef AP_PROFILE_H
 #define AP_PROFILE_H
 
-#include "datatype/timestamp.h"
+#include "port/atomics.h"
 
 #include "http.h"
 #include "options.h"
@@ -22,7 +22,7 @@ typedef struct ApProfile
 	ApOptions	options;
 	List	   *secrets;		/* the texts of the keys */
 	ApHttpPool *pool;			/* the connections made under it */
-	int64	   *last_start_us;	/* of a request to the server; client.c's */
+	pg_atomic_uint64 *rate_clock;	/* of the server; client.c's */
 	/* private to profile.c */
 	Oid			server_id;
 	Oid			mapping_id;

@@ -71,6 +71,8 @@ ap_status_clear(ApStatus *status)
 {
 	status->code = AP_OK;
 	status->http_status = 0;
+	status->sent = false;
+	status->retry_after_s = 0;
 	status->message[0] = '\0';
 	status->detail[0] = '\0';
 	status->hint[0] = '\0';
@@ -84,11 +86,10 @@ bool
 ap_status_set(ApStatus *status, ApCode code, const char *fmt,...)
 {
 	va_list		args;
-	int			http_status = status->http_status;
 
-	ap_status_clear(status);
-	status->http_status = http_status;
 	status->code = code;
+	status->detail[0] = '\0';
+	status->hint[0] = '\0';
 	va_start(args, fmt);
 	format(status->message, sizeof(status->message), fmt, args);
 	va_end(args);

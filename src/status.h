@@ -4,6 +4,9 @@
  *		The outcome of an operation: what failed, as which SQLSTATE, in which
  *		words.
  *
+ * http_status, sent and retry_after_s tell of the call, whatever becomes of the
+ * rest; ap_status_set() leaves them alone.
+ *
  * Everything below the SQL surface reports failure by filling an ApStatus and
  * returning false or NULL; only ap_status_throw() turns one into an error.
  * So the surface can throw it, and a queue can store it, with the same text.
@@ -35,6 +38,8 @@ typedef struct ApStatus
 {
 	ApCode		code;
 	int			http_status;	/* of the answer, 0 if there was none */
+	bool		sent;			/* the request was put on the wire */
+	int64		retry_after_s;	/* what the answer asked for, 0 for nothing */
 	char		message[AP_MESSAGE_SIZE];
 	char		detail[AP_DETAIL_SIZE];
 	char		hint[AP_MESSAGE_SIZE];
