@@ -334,6 +334,21 @@ as_user()
 
 # --- the tree ---------------------------------------------------------------
 
+# Print the scripts of the extension in the tree $1, the oldest version first,
+# for a database that takes the module from where it was built and has no
+# extension of that name.
+print_scripts()
+{
+	for script in "$1"/sql/allpass--*.sql; do
+		case ${script##*/} in
+			allpass--*--*) echo "1 $script" ;;
+			*) echo "0 $script" ;;
+		esac
+	done | sort -V | cut -d ' ' -f 2- | while IFS= read -r script; do
+		sed "s|'MODULE_PATHNAME'|'$1/allpass'|; /^\\\\echo/d; /pg_extension_config_dump/d" "$script"
+	done
+}
+
 # Copy the sources in $1 to the folder $2, without what git ignores: build
 # products of another server or compiler must not come along.
 copy_tree()

@@ -63,8 +63,7 @@ run_sql()
 # Define the functions, from the module where it was built.
 define_functions()
 {
-	sed "s|'MODULE_PATHNAME'|'$TREE/allpass'|; /^\\\\echo/d" "$TREE"/sql/allpass--*.sql \
-		>"$WORK/install.sql"
+	print_scripts "$TREE" >"$WORK/install.sql"
 	run_sql "$WORK/install.sql"
 }
 

@@ -60,7 +60,7 @@ static Jsonb *
 read_answer(const ApSeal *seal, int http_status, const char *signature, const ApBuffer *body,
 			ApStatus *status)
 {
-	ApHttpAnswer answer = {http_status, body, signature};
+	ApHttpAnswer answer = {.http_status = http_status, .body = body, .signature = signature};
 	Jsonb	   *data;
 
 	ap_status_clear(status);

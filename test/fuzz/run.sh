@@ -105,7 +105,7 @@ make_database()
 		--encoding=UTF8 --locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 ||
 		die_with_log "$WORK/initdb.log" "could not make a cluster"
 	{
-		sed "s|'MODULE_PATHNAME'|'$TREE/allpass'|; /^\\\\echo/d" "$TREE"/sql/allpass--*.sql
+		print_scripts "$TREE"
 		printf '\n%s\n\n' "CREATE FUNCTION allpass_fuzz(arguments text[]) RETURNS integer
 			AS '$TREE/allpass' LANGUAGE C;"
 	} >"$WORK/install.sql"
