@@ -1,1 +1,125 @@
 \echo Use "ALTER EXTENSION allpass UPDATE TO '1.1'" to load this file. \quit
+
+-- the queue
+
+CREATE TABLE allpass_queue (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	operation text COLLATE "C" NOT NULL,
+	applicant_id text COLLATE "C",
+	arguments jsonb,
+	server text COLLATE "C" NOT NULL DEFAULT coalesce(current_setting('allpass.server', true), 'allpass'),
+	run_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	priority integer NOT NULL DEFAULT 0,
+	request_key text COLLATE "C",
+	requested_by regrole NOT NULL DEFAULT quote_ident(current_user)::regrole,
+	state text COLLATE "C" NOT NULL DEFAULT 'waiting'
+		CHECK (state IN ('waiting', 'in_flight', 'done', 'failed', 'cancelled')),
+	attempts integer NOT NULL DEFAULT 0,
+	sqlstate text COLLATE "C",
+	http_status integer,
+	error text,
+	result jsonb,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	accepted_at timestamptz,
+	finished_at timestamptz,
+	retry_at timestamptz,
+	owner text COLLATE "C",
+	lease_until timestamptz,
+	in_doubt boolean NOT NULL DEFAULT false,
+	idempotency_key uuid
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
+	autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE allpass_queue IS
+	'jobs: calls that the worker, or allpass_drain(), makes after the transaction that inserts them has committed';
+COMMENT ON COLUMN allpass_queue.id IS 'number of the job';
+COMMENT ON COLUMN allpass_queue.operation IS 'schedule_deletion, restore, create_applicant, move_to_flow or aml_search';
+COMMENT ON COLUMN allpass_queue.applicant_id IS 'the applicant; of create_applicant the external id, of aml_search nothing';
+COMMENT ON COLUMN allpass_queue.arguments IS 'the other arguments of the function of that name, as a JSON object';
+COMMENT ON COLUMN allpass_queue.server IS 'foreign server to use';
+COMMENT ON COLUMN allpass_queue.run_at IS 'not before; a time that has passed becomes the time of the insert.  Jobs of an applicant keep the order of run_at, then id';
+COMMENT ON COLUMN allpass_queue.priority IS 'higher goes first, but no job overtakes an earlier one of its applicant';
+COMMENT ON COLUMN allpass_queue.request_key IS 'unique among the waiting and in-flight jobs of a role';
+COMMENT ON COLUMN allpass_queue.requested_by IS 'role that asked, with whose mapping and rights the job runs';
+COMMENT ON COLUMN allpass_queue.state IS 'waiting, in_flight, done, failed or cancelled';
+COMMENT ON COLUMN allpass_queue.attempts IS 'how often it was tried';
+COMMENT ON COLUMN allpass_queue.sqlstate IS 'SQLSTATE of the latest failure';
+COMMENT ON COLUMN allpass_queue.http_status IS 'HTTP status of the latest answer';
+COMMENT ON COLUMN allpass_queue.error IS 'words of the latest failure';
+COMMENT ON COLUMN allpass_queue.result IS 'data of the answer';
+COMMENT ON COLUMN allpass_queue.created_at IS 'when it was inserted';
+COMMENT ON COLUMN allpass_queue.accepted_at IS 'when the API accepted it';
+COMMENT ON COLUMN allpass_queue.finished_at IS 'when it was done, failed or cancelled';
+COMMENT ON COLUMN allpass_queue.retry_at IS 'not before, after a failure';
+COMMENT ON COLUMN allpass_queue.owner IS 'process that has it in flight';
+COMMENT ON COLUMN allpass_queue.lease_until IS 'when others may take it from that process';
+COMMENT ON COLUMN allpass_queue.in_doubt IS 'an attempt to create may have succeeded unnoticed, so the applicant is looked up first';
+COMMENT ON COLUMN allpass_queue.idempotency_key IS 'sent with every attempt';
+
+-- A job is in one of three stages, and each stage has indexes of its own, so
+-- that a job that moves on leaves them behind: waiting jobs in the order in
+-- which they are taken, and by applicant; those in flight by applicant; and
+-- those that may be purged by time.
+CREATE INDEX allpass_queue_due ON allpass_queue (server, priority, coalesce(retry_at, run_at), id)
+	WHERE state = 'waiting';
+CREATE INDEX allpass_queue_order ON allpass_queue (server, applicant_id, run_at, id)
+	WHERE state = 'waiting';
+CREATE INDEX allpass_queue_in_flight ON allpass_queue (server, applicant_id)
+	WHERE state = 'in_flight';
+CREATE INDEX allpass_queue_finished ON allpass_queue (finished_at)
+	WHERE state IN ('done', 'cancelled');
+CREATE UNIQUE INDEX allpass_queue_request_key ON allpass_queue (requested_by, request_key)
+	WHERE request_key IS NOT NULL AND state IN ('waiting', 'in_flight');
+
+SELECT pg_catalog.pg_extension_config_dump('allpass_queue', '');
+SELECT pg_catalog.pg_extension_config_dump('allpass_queue_id_seq', '');
+
+ALTER TABLE allpass_queue ENABLE ROW LEVEL SECURITY;
+CREATE POLICY allpass_own_jobs ON allpass_queue
+	USING (requested_by = quote_ident(current_user)::regrole)
+	WITH CHECK (requested_by = quote_ident(current_user)::regrole);
+COMMENT ON POLICY allpass_own_jobs ON allpass_queue IS
+	'a role sees the jobs that it asked for';
+
+CREATE TABLE allpass_queue_pauses (
+	server text COLLATE "C" NOT NULL,
+	requested_by regrole NOT NULL,
+	paused_until timestamptz NOT NULL,
+	failures integer NOT NULL,
+	sqlstate text COLLATE "C" NOT NULL,
+	reason text NOT NULL,
+	PRIMARY KEY (server, requested_by)
+);
+COMMENT ON TABLE allpass_queue_pauses IS
+	'servers whose jobs wait because of a fault that is not the job''s own; the worker writes it';
+COMMENT ON COLUMN allpass_queue_pauses.server IS 'foreign server';
+COMMENT ON COLUMN allpass_queue_pauses.requested_by IS 'role whose jobs wait, or 0 for all roles';
+COMMENT ON COLUMN allpass_queue_pauses.paused_until IS 'when the next attempt may be made';
+COMMENT ON COLUMN allpass_queue_pauses.failures IS 'attempts that failed so, one after the other';
+COMMENT ON COLUMN allpass_queue_pauses.sqlstate IS 'SQLSTATE of the latest of them';
+COMMENT ON COLUMN allpass_queue_pauses.reason IS 'words of the latest of them';
+
+ALTER TABLE allpass_queue_pauses ENABLE ROW LEVEL SECURITY;
+CREATE POLICY allpass_own_pauses ON allpass_queue_pauses
+	USING (requested_by = 0 OR requested_by = quote_ident(current_user)::regrole);
+COMMENT ON POLICY allpass_own_pauses ON allpass_queue_pauses IS
+	'a role sees what holds up its jobs';
+
+CREATE VIEW allpass_queue_status WITH (security_invoker = true) AS
+	SELECT j.*, p.paused_until, p.reason AS pause_reason
+	FROM (
+		SELECT server, operation,
+			count(*) FILTER (WHERE state = 'waiting') AS waiting,
+			count(*) FILTER (WHERE state = 'waiting' AND coalesce(retry_at, run_at) <= now()) AS due,
+			count(*) FILTER (WHERE state = 'in_flight') AS in_flight,
+			count(*) FILTER (WHERE state = 'failed') AS failed,
+			now() - min(run_at) FILTER (WHERE state = 'in_flight' OR state = 'waiting' AND run_at <= now()) AS oldest_age
+		FROM allpass_queue
+		WHERE state IN ('waiting', 'in_flight', 'failed')
+		GROUP BY server, operation) j
+	LEFT JOIN LATERAL (
+		SELECT s.paused_until, s.reason
+		FROM allpass_queue_pauses s
+		WHERE s.server = j.server AND s.paused_until > now()
+		ORDER BY s.paused_until DESC LIMIT 1) p ON true;
+COMMENT ON VIEW allpass_queue_status IS
+	'the queue at a glance: by server and operation, how many jobs are waiting, due, in flight and failed, how old the oldest is, and what holds them up';
