@@ -61,9 +61,9 @@ COMMENT ON COLUMN allpass_queue.idempotency_key IS 'sent with every attempt';
 -- those that may be purged by time.
 CREATE INDEX allpass_queue_due ON allpass_queue (server, priority, coalesce(retry_at, run_at), id)
 	WHERE state = 'waiting';
-CREATE INDEX allpass_queue_order ON allpass_queue (applicant_id, server, run_at, id)
+CREATE INDEX allpass_queue_order ON allpass_queue (applicant_id, run_at, id) WITH (deduplicate_items = off)
 	WHERE state = 'waiting';
-CREATE INDEX allpass_queue_in_flight ON allpass_queue (applicant_id, server)
+CREATE INDEX allpass_queue_in_flight ON allpass_queue (applicant_id)
 	WHERE state = 'in_flight';
 CREATE INDEX allpass_queue_finished ON allpass_queue (finished_at)
 	WHERE state IN ('done', 'cancelled');

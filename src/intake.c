@@ -29,6 +29,7 @@
 #include "catalog/pg_collation.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
@@ -68,6 +69,7 @@ struct ApIntake
 	EState	   *estate;
 	ExprState **defaults;
 	IndexInfo **infos;			/* of all indexes */
+	bool	   *alike;			/* for each: it has all rows of an intake, or none */
 	Datum		operation;
 	Datum		server;
 	/* while it is open */
@@ -109,13 +111,19 @@ prepare_indexes(ApIntake *intake, Relation queue)
 	List	   *ids = RelationGetIndexList(queue);
 	bool		plain = true;
 	ListCell   *cell;
+	Bitmapset  *same = bms_make_singleton(AP_JOB_STATE - FirstLowInvalidHeapAttributeNumber);
 
+	same = bms_add_member(same, AP_JOB_REQUEST_KEY - FirstLowInvalidHeapAttributeNumber);
+	intake->alike = palloc((Size) list_length(ids) * sizeof(*intake->alike));
 	intake->infos = palloc((Size) list_length(ids) * sizeof(*intake->infos));
 	foreach(cell, ids)
 	{
 		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
 		IndexInfo  *info = BuildIndexInfo(index);
+		Bitmapset  *columns = NULL;
 
+		pull_varattnos((Node *) info->ii_Predicate, 1, &columns);
+		intake->alike[foreach_current_index(cell)] = bms_is_subset(columns, same);
 		info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, intake->estate);
 		intake->infos[foreach_current_index(cell)] = info;
 		plain = plain && index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisready &&
@@ -252,16 +260,17 @@ static HeapTuple
 find_last(ApIntake *intake, const char *name, Datum applicant_id)
 {
 	Relation	index = open_index(intake, name);
-	ScanKeyData keys[2];
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	job;
 
-	ScanKeyEntryInitialize(&keys[0], 0, AP_JOB_APPLICANT_ID, BTEqualStrategyNumber, InvalidOid,
+	ScanKeyEntryInitialize(&key, 0, AP_JOB_APPLICANT_ID, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ, applicant_id);
-	ScanKeyEntryInitialize(&keys[1], 0, AP_JOB_SERVER, BTEqualStrategyNumber, InvalidOid,
-						   C_COLLATION_OID, F_TEXTEQ, intake->server);
-	scan = systable_beginscan_ordered(intake->queue, index, GetActiveSnapshot(), 2, keys);
-	job = systable_getnext_ordered(scan, BackwardScanDirection);
+	scan = systable_beginscan_ordered(intake->queue, index, GetActiveSnapshot(), 1, &key);
+	do
+		job = systable_getnext_ordered(scan, BackwardScanDirection);
+	while (job != NULL &&
+		   strcmp(TextDatumGetCString(job_value(intake, job, AP_JOB_SERVER)), ap_server) != 0);
 	if (job != NULL)
 		job = heap_copytuple(job);
 	systable_endscan_ordered(scan);
@@ -318,7 +327,7 @@ ap_intake_covers(ApIntake *intake, const char *applicant_id)
  * Let the rows that were stored enter an index.
  */
 static void
-enter_index(ApIntake *intake, Relation index, IndexInfo *info)
+enter_index(ApIntake *intake, Relation index, IndexInfo *info, bool alike)
 {
 	ExprContext *econtext = GetPerTupleExprContext(intake->estate);
 	IndexUniqueCheck check = index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
@@ -332,7 +341,11 @@ enter_index(ApIntake *intake, Relation index, IndexInfo *info)
 		ResetPerTupleExprContext(intake->estate);
 		econtext->ecxt_scantuple = slot;
 		if (!ExecQual(info->ii_PredicateState, econtext))
+		{
+			if (alike)
+				return;
 			continue;
+		}
 		FormIndexDatum(info, slot, intake->estate, values, isnull);
 		(void) index_insert(index, values, isnull, &slot->tts_tid, intake->queue, check, false, info);
 	}
@@ -350,7 +363,11 @@ flush(ApIntake *intake)
 		return;
 	table_multi_insert(intake->queue, intake->slots, intake->count, GetCurrentCommandId(true), 0, NULL);
 	foreach(cell, intake->indexes)
-		enter_index(intake, lfirst(cell), intake->infos[foreach_current_index(cell)]);
+	{
+		int			i = foreach_current_index(cell);
+
+		enter_index(intake, lfirst(cell), intake->infos[i], intake->alike[i]);
+	}
 	ap_shared_note_job(ap_server, DatumGetInt32(intake->slots[0]->tts_values[AP_JOB_PRIORITY - 1]),
 					   intake->opened);
 	for (int i = 0; i < intake->count; i++)
