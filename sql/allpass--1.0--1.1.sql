@@ -61,9 +61,9 @@ COMMENT ON COLUMN allpass_queue.idempotency_key IS 'sent with every attempt';
 -- those that may be purged by time.
 CREATE INDEX allpass_queue_due ON allpass_queue (server, priority, coalesce(retry_at, run_at), id)
 	WHERE state = 'waiting';
-CREATE INDEX allpass_queue_order ON allpass_queue (server, applicant_id, run_at, id)
+CREATE INDEX allpass_queue_order ON allpass_queue (applicant_id, run_at, id) WITH (deduplicate_items = off)
 	WHERE state = 'waiting';
-CREATE INDEX allpass_queue_in_flight ON allpass_queue (server, applicant_id)
+CREATE INDEX allpass_queue_in_flight ON allpass_queue (applicant_id)
 	WHERE state = 'in_flight';
 CREATE INDEX allpass_queue_finished ON allpass_queue (finished_at)
 	WHERE state IN ('done', 'cancelled');
@@ -123,3 +123,69 @@ CREATE VIEW allpass_queue_status WITH (security_invoker = true) AS
 		ORDER BY s.paused_until DESC LIMIT 1) p ON true;
 COMMENT ON VIEW allpass_queue_status IS
 	'the queue at a glance: by server and operation, how many jobs are waiting, due, in flight and failed, how old the oldest is, and what holds them up';
+
+CREATE FUNCTION allpass_queue_check() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+REVOKE ALL ON FUNCTION allpass_queue_check() FROM PUBLIC;
+COMMENT ON FUNCTION allpass_queue_check() IS
+	'checks the jobs that come into the queue; its trigger calls it';
+
+CREATE FUNCTION allpass_queue_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+REVOKE ALL ON FUNCTION allpass_queue_changed() FROM PUBLIC;
+COMMENT ON FUNCTION allpass_queue_changed() IS
+	'tells the workers of changes of the queue; its trigger calls it';
+
+CREATE TRIGGER allpass_check BEFORE INSERT
+	OR UPDATE OF operation, applicant_id, arguments, server, run_at, priority, requested_by
+	ON allpass_queue FOR EACH ROW EXECUTE FUNCTION allpass_queue_check();
+COMMENT ON TRIGGER allpass_check ON allpass_queue IS
+	'refuses what the function of the operation would refuse';
+CREATE TRIGGER allpass_changed AFTER UPDATE OR DELETE
+	ON allpass_queue FOR EACH STATEMENT EXECUTE FUNCTION allpass_queue_changed();
+COMMENT ON TRIGGER allpass_changed ON allpass_queue IS
+	'tells the workers to look at the queue anew';
+
+-- the functions of the queue
+
+CREATE FUNCTION allpass_enqueue(operation text, applicant_id text DEFAULT NULL, arguments jsonb DEFAULT NULL, run_at timestamptz DEFAULT now(), request_key text DEFAULT NULL) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION allpass_enqueue(text, text, jsonb, timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION allpass_enqueue(text, text, jsonb, timestamptz, text) IS
+	'puts a job into the queue, or finds the living one with that request_key; its id';
+
+CREATE FUNCTION allpass_cancel(id bigint) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION allpass_cancel(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION allpass_cancel(bigint) IS
+	'cancels a waiting job';
+
+CREATE FUNCTION allpass_retry(id bigint) RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION allpass_retry(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION allpass_retry(bigint) IS
+	'lets a failed or cancelled job wait again';
+
+CREATE FUNCTION allpass_retry(operation text, server text DEFAULT NULL) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'allpass_retry_failed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION allpass_retry(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION allpass_retry(text, text) IS
+	'lets all failed jobs of an operation wait again; how many';
+
+CREATE FUNCTION allpass_wait(id bigint, timeout interval DEFAULT '1min') RETURNS allpass_queue
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION allpass_wait(bigint, interval) FROM PUBLIC;
+COMMENT ON FUNCTION allpass_wait(bigint, interval) IS
+	'waits until a job is settled or the time is over, and gives its row';
+
+CREATE FUNCTION allpass_verify_trigger() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+REVOKE ALL ON FUNCTION allpass_verify_trigger() FROM PUBLIC;
+COMMENT ON FUNCTION allpass_verify_trigger() IS
+	'puts a job that creates the applicant into the queue for each new row; arguments: flow, id column, email=column, phone=column, lang=column';
+
+CREATE FUNCTION allpass_forget_trigger() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+REVOKE ALL ON FUNCTION allpass_forget_trigger() FROM PUBLIC;
+COMMENT ON FUNCTION allpass_forget_trigger() IS
+	'puts a job that schedules the deletion of the applicant into the queue for each deleted row; argument: id column';

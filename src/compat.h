@@ -34,6 +34,7 @@
 #endif
 
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_proc.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/datetime.h"
@@ -81,6 +82,23 @@ ap_compat_wait_event(void)
 }
 
 /*
+ * Name the wait for a job, where the version can show a name.
+ */
+static inline uint32
+ap_compat_job_wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("AllpassJob");
+	return event;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/*
  * Decode the fields of a date and time; 0 for success.
  */
 static inline int
@@ -106,6 +124,19 @@ ap_compat_may_use_server(Oid server, Oid role)
 	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/*
+ * Tell whether a role may execute a function.
+ */
+static inline bool
+ap_compat_may_execute(Oid function, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
 #endif
 }
 

@@ -237,6 +237,18 @@ ap_endpoint_params(const ApEndpoint *endpoint)
 }
 
 /*
+ * Give an argument that is in the encoding of the database in UTF-8.
+ */
+const char *
+ap_endpoint_utf8(const char *text)
+{
+	/* there, bytes beyond ASCII may be anything; the check of arguments tells */
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return text;
+	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
+}
+
+/*
  * Check one argument.
  */
 static bool

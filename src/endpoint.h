@@ -65,6 +65,7 @@ typedef struct ApEndpoint
 
 extern const ApEndpoint *ap_endpoint_get(ApOperation operation);
 extern int	ap_endpoint_params(const ApEndpoint *endpoint);
+extern const char *ap_endpoint_utf8(const char *text);
 extern bool ap_endpoint_check(const ApEndpoint *endpoint, const char *const *values,
 							  ApStatus *status);
 extern bool ap_endpoint_build(const ApEndpoint *endpoint, const char *base_url,

@@ -14,7 +14,6 @@
 
 #include "access/xact.h"
 #include "lib/ilist.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
@@ -55,10 +54,7 @@ argument_text(Datum value, ApPlace place)
 			string = TextDatumGetCString(value);
 			break;
 	}
-	/* there, bytes beyond ASCII may be anything; the check of arguments tells */
-	if (GetDatabaseEncoding() == PG_SQL_ASCII)
-		return string;
-	return pg_server_to_any(string, (int) strlen(string), PG_UTF8);
+	return ap_endpoint_utf8(string);
 }
 
 /*

@@ -22,6 +22,7 @@ typedef struct ApJobCall
 	const char *values[AP_MAX_PARAMS];	/* in UTF-8, or NULL */
 } ApJobCall;
 
+extern bool ap_job_operation(const char *name, ApOperation *operation, ApStatus *status);
 extern bool ap_job_read(const char *operation, const char *applicant_id, Jsonb *arguments,
 						ApJobCall *call, ApStatus *status);
 

@@ -19,6 +19,9 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 
+/* set while a process changes jobs in the course of working them off */
+extern bool ap_queue_is_mine;
+
 /* told by backends */
 extern void ap_shared_note_job(const char *server, int priority, TimestampTz due);
 extern void ap_shared_note_all(void);
