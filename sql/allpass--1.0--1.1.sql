@@ -25,8 +25,7 @@ CREATE TABLE allpass_queue (
 	retry_at timestamptz,
 	owner text COLLATE "C",
 	lease_until timestamptz,
-	in_doubt boolean NOT NULL DEFAULT false,
-	idempotency_key uuid
+	in_doubt boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
 	autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE allpass_queue IS
@@ -53,7 +52,6 @@ COMMENT ON COLUMN allpass_queue.retry_at IS 'not before, after a failure';
 COMMENT ON COLUMN allpass_queue.owner IS 'process that has it in flight';
 COMMENT ON COLUMN allpass_queue.lease_until IS 'when others may take it from that process';
 COMMENT ON COLUMN allpass_queue.in_doubt IS 'an attempt to create may have succeeded unnoticed, so the applicant is looked up first';
-COMMENT ON COLUMN allpass_queue.idempotency_key IS 'sent with every attempt';
 
 -- A job is in one of three stages, and each stage has indexes of its own, so
 -- that a job that moves on leaves them behind: waiting jobs in the order in
@@ -189,3 +187,9 @@ CREATE FUNCTION allpass_forget_trigger() RETURNS trigger
 REVOKE ALL ON FUNCTION allpass_forget_trigger() FROM PUBLIC;
 COMMENT ON FUNCTION allpass_forget_trigger() IS
 	'puts a job that schedules the deletion of the applicant into the queue for each deleted row; argument: id column';
+
+CREATE PROCEDURE allpass_drain(max_jobs bigint DEFAULT NULL, timeout interval DEFAULT NULL)
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+REVOKE ALL ON PROCEDURE allpass_drain(bigint, interval) FROM PUBLIC;
+COMMENT ON PROCEDURE allpass_drain(bigint, interval) IS
+	'carries out the queued jobs that are due, as the worker does, and commits after each step';

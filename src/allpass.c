@@ -14,6 +14,10 @@
  *		seal, open			to encrypt and sign a text; to verify and decrypt it
  *		document			JSON data as the server's jsonb
  *		status				how something went: SQLSTATE and words
+ *		job, queue			a call to be made after commit; the table of jobs
+ *		claim, lease, settle	to take a job; for how long; to write its outcome down
+ *		attempt				a job from its claim to its settlement
+ *		lane				the waiting jobs of a server with one priority
  *
  * README.md has the picture of the layers.
  *
@@ -24,8 +28,12 @@
 #include "compat.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
+#include "hooks.h"
+#include "launcher.h"
 #include "settings.h"
+#include "shared.h"
 
 AP_COMPAT_MODULE_MAGIC("allpass", AP_VERSION);
 
@@ -38,4 +46,11 @@ void
 _PG_init(void)
 {
 	ap_settings_define();
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	ap_shared_request();
+	ap_hooks_install();
+	/* a worker would change the cluster that is being upgraded */
+	if (!IsBinaryUpgrade)
+		ap_launcher_register();
 }

@@ -55,6 +55,8 @@ typedef struct Lookup
  */
 #define AP_LOOKUPS 32
 
+pg_atomic_uint64 *(*ap_profile_shared_clock) (Oid server_id) = NULL;
+
 static Lookup lookups[AP_LOOKUPS];
 static int	nlookups = 0;
 
@@ -272,8 +274,13 @@ rate_clock(Oid server_id)
 {
 	static HTAB *clocks = NULL;
 	RateClock  *clock;
+	pg_atomic_uint64 *shared = NULL;
 	bool		found;
 
+	if (ap_profile_shared_clock != NULL)
+		shared = ap_profile_shared_clock(server_id);
+	if (shared != NULL)
+		return shared;
 	if (clocks == NULL)
 	{
 		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(RateClock)};

@@ -33,6 +33,9 @@ typedef struct ApProfile
 	MemoryContext context;
 } ApProfile;
 
+/* Gives the clock of a server that all workers share, if there is one. */
+extern pg_atomic_uint64 *(*ap_profile_shared_clock) (Oid server_id);
+
 extern ApProfile *ap_profile_get(const char *server_name, Oid role, ApStatus *status);
 extern void ap_profile_hold(ApProfile *profile);
 

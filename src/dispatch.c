@@ -1,0 +1,896 @@
+/*-------------------------------------------------------------------------
+ *
+ * dispatch.c
+ *		Carrying out the jobs of a queue: claim, send, settle, again and again.
+ *
+ * An attempt is in one of three lists: ready (claimed, its call to be sent when
+ * the transaction has committed), flying, or ended (to be settled).  What a
+ * transaction changes in memory holds only if it commits, or is put right
+ * when it does not: attempts it claimed are dropped, those it was to settle stay
+ * in their list, and lanes are swept anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "attempt.h"
+#include "dispatch.h"
+#include "lane.h"
+
+/* The rare look at everything, in case that news got lost. */
+#define AP_LOOK_MS (60 * 1000)
+
+/* Between renewals of leases; well below a lease. */
+#define AP_RENEW_MS (20 * 1000)
+
+/* Of waits after a transaction that failed, doubled each time. */
+#define AP_FIRST_WAIT_MS 100
+#define AP_LONGEST_WAIT_MS (30 * 1000)
+
+/* While the table is locked by somebody. */
+#define AP_BUSY_WAIT_MS 50
+
+/* Between lines of the log about the same server. */
+#define AP_LOG_MS (60 * 1000)
+
+/* Settlements by themselves of what could not be settled, before it is left. */
+#define AP_SETTLE_TRIES 3
+
+struct ApDispatch
+{
+	ApQueue    *queue;
+	ApDispatchConfig config;
+	MemoryContext context;
+	MemoryContext cycle;		/* reset for each transaction */
+	ApLanes		lanes;
+	dlist_head	ready;
+	dlist_head	flying;
+	dlist_head	ended;
+	int			nattempts;		/* in all three */
+	int			nended;
+	bool		absent;
+	bool		purging;		/* there may be more to purge */
+	bool		forget_pauses;	/* what they were for may have been mended */
+	bool		careful;		/* settle one at a time */
+	int			failures;		/* of transactions, one after the other */
+	TimestampTz not_before;		/* of the next transaction */
+	TimestampTz look_at;		/* the next look at everything */
+	TimestampTz renew_at;
+};
+
+/*
+ * Make a dispatcher of a queue.
+ */
+ApDispatch *
+ap_dispatch_create(ApQueue *queue)
+{
+	ApDispatch *dispatch = palloc0(sizeof(*dispatch));
+
+	dispatch->queue = queue;
+	dispatch->context = CurrentMemoryContext;
+	dispatch->cycle = AllocSetContextCreate(CurrentMemoryContext, "allpass cycle",
+											ALLOCSET_DEFAULT_SIZES);
+	dispatch->lanes.context = CurrentMemoryContext;
+	dispatch->config.count = 1;
+	dispatch->config.max_jobs = -1;
+	dlist_init(&dispatch->ready);
+	dlist_init(&dispatch->flying);
+	dlist_init(&dispatch->ended);
+	return dispatch;
+}
+
+/*
+ * Give what the surface decides, to be changed.
+ */
+ApDispatchConfig *
+ap_dispatch_config(ApDispatch *dispatch)
+{
+	return &dispatch->config;
+}
+
+/*
+ * Tell how many jobs are claimed and not settled.
+ */
+int
+ap_dispatch_in_flight(const ApDispatch *dispatch)
+{
+	return dispatch->nattempts;
+}
+
+/*
+ * Take notice of what backends have told.
+ */
+void
+ap_dispatch_news(ApDispatch *dispatch, const ApNews *news)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (news->all || news->config)
+		dispatch->look_at = now;
+	dispatch->forget_pauses |= news->config;
+	for (int i = 0; i < news->count; i++)
+		ap_lane_news(ap_lanes_get(&dispatch->lanes, news->lanes[i].server, news->lanes[i].priority),
+					 news->lanes[i].due, now);
+}
+
+/*
+ * Move attempts whose calls have ended to those that are to be settled.
+ */
+static void
+gather_ended(ApDispatch *dispatch)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &dispatch->flying)
+	{
+		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
+
+		if (!ap_attempt_has_ended(attempt))
+			continue;
+		dlist_delete(&attempt->node);
+		dlist_push_tail(&dispatch->ended, &attempt->node);
+		dispatch->nended++;
+	}
+}
+
+/*
+ * Tell how many jobs of a server may be claimed now.
+ */
+static int
+room(const ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
+{
+	int			room = ap_line_room(line, now, dispatch->config.index, dispatch->config.count);
+
+	if (dispatch->config.max_jobs >= 0 && dispatch->config.max_jobs < room)
+		return (int) dispatch->config.max_jobs;
+	return room;
+}
+
+/*
+ * Tell whether jobs of a server can be claimed now, if there are any.
+ */
+static bool
+may_claim(const ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
+{
+	return room(dispatch, line, now) > 0 &&
+		(line->nfollowers > 0 || ap_line_next(line, now) <= now);
+}
+
+/*
+ * Tell whether a transaction has anything to do.
+ */
+static bool
+has_work(const ApDispatch *dispatch, TimestampTz now)
+{
+	ListCell   *cell;
+
+	if (dispatch->not_before > now)
+		return false;
+	if (dispatch->nended > 0 || dispatch->look_at <= now || dispatch->purging ||
+		(dispatch->nattempts > 0 && dispatch->renew_at <= now))
+		return true;
+	foreach(cell, dispatch->lanes.lines)
+	{
+		if (may_claim(dispatch, lfirst(cell), now))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Give the milliseconds until a transaction will have something to do by the
+ * clock alone, at most so many.
+ */
+static long
+time_left(const ApDispatch *dispatch, TimestampTz now, long timeout_ms)
+{
+	TimestampTz next = dispatch->look_at;
+	ListCell   *cell;
+	long		left;
+
+	if (dispatch->nattempts > 0)
+		next = Min(next, dispatch->renew_at);
+	foreach(cell, dispatch->lanes.lines)
+	{
+		const ApServerLine *line = lfirst(cell);
+		TimestampTz at = ap_line_next(line, now);
+
+		/* without room the next step is an answer */
+		if (at > now || room(dispatch, line, now) > 0)
+			next = Min(next, at);
+	}
+	next = Max(next, dispatch->not_before);
+	left = TimestampDifferenceMilliseconds(now, next);
+	return timeout_ms < 0 ? left : Min(left, timeout_ms);
+}
+
+/*-------------------------------------------------------------------------
+ * Pauses
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Log that jobs wait, now and then.
+ */
+static void
+log_pause(ApServerLine *line, const ApAttempt *attempt, Oid role, int64 pause_ms, TimestampTz now)
+{
+	char	   *name = OidIsValid(role) ? GetUserNameFromId(role, true) : NULL;
+
+	if (!TimestampDifferenceExceeds(line->logged_at, now, AP_LOG_MS))
+		return;
+	line->logged_at = now;
+	ereport(LOG,
+			(errhidestmt(true),
+			 errhidecontext(true),
+			 name != NULL ?
+			 errmsg("queued jobs of role \"%s\" for server \"%s\" are paused for " INT64_FORMAT " ms",
+					name, line->name, pause_ms) :
+			 errmsg("queued jobs for server \"%s\" are paused for " INT64_FORMAT " ms",
+					line->name, pause_ms),
+			 errdetail_internal("%s", attempt->status.message)));
+}
+
+/*
+ * Pause the jobs that would meet the same fault.  Those that were under way
+ * when the first one met it count as one failure.
+ */
+static void
+pause_jobs(ApDispatch *dispatch, ApServerLine *line, const ApAttempt *attempt, TimestampTz now)
+{
+	ApScope		scope = attempt->retry.scope;
+	Oid			role = scope == AP_SCOPE_ROLE ? attempt->role : InvalidOid;
+	ApPause    *pause = ap_line_put_pause(line, role);
+	ApQueuePause stored = {.role = role};
+	int64		pause_ms;
+	TimestampTz until;
+
+	if (pause->until <= now)
+		pause->failures++;
+	pause_ms = ap_retry_pause(scope, &attempt->status, pause->failures);
+	until = TimestampTzPlusMilliseconds(now, pause_ms);
+	if (pause->until > now && until <= pause->until)
+		return;
+	if (pause->until > now && attempt->status.retry_after_s == 0)
+		return;
+	pause->until = until;
+	strlcpy(stored.server, line->name, sizeof(stored.server));
+	stored.until = until;
+	stored.failures = pause->failures;
+	stored.sqlstate = unpack_sql_state(ap_status_sqlstate(&attempt->status));
+	stored.reason = attempt->status.message;
+	ap_queue_pause(dispatch->queue, &stored);
+	log_pause(line, attempt, role, pause_ms, now);
+}
+
+/*
+ * End the pauses that the success of an attempt disproves.
+ */
+static void
+resume_jobs(ApDispatch *dispatch, ApServerLine *line, const ApAttempt *attempt)
+{
+	const Oid	roles[] = {InvalidOid, attempt->role};
+
+	for (int i = 0; i < (int) lengthof(roles); i++)
+	{
+		ApPause    *pause = ap_line_pause(line, roles[i]);
+
+		if (pause == NULL)
+			continue;
+		ap_queue_resume(dispatch->queue, line->name, roles[i]);
+		ap_line_drop_pause(line, pause);
+		line->logged_at = 0;
+	}
+}
+
+/*
+ * Read the pauses that are remembered, or forget all of them.
+ */
+static void
+load_pauses(ApDispatch *dispatch)
+{
+	ListCell   *cell;
+
+	foreach(cell, ap_queue_pauses(dispatch->queue))
+	{
+		const ApQueuePause *stored = lfirst(cell);
+		ApServerLine *line = ap_lanes_line(&dispatch->lanes, stored->server);
+		ApPause    *pause;
+
+		if (dispatch->forget_pauses)
+		{
+			ap_queue_resume(dispatch->queue, stored->server, stored->role);
+			continue;
+		}
+		pause = ap_line_put_pause(line, stored->role);
+		pause->until = Max(pause->until, stored->until);
+		pause->failures = Max(pause->failures, stored->failures);
+	}
+	if (!dispatch->forget_pauses)
+		return;
+	foreach(cell, dispatch->lanes.lines)
+	{
+		ApServerLine *line = lfirst(cell);
+
+		while (line->pauses != NIL)
+			ap_line_drop_pause(line, linitial(line->pauses));
+		line->logged_at = 0;
+	}
+	dispatch->forget_pauses = false;
+}
+
+/*-------------------------------------------------------------------------
+ * Settling
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Forget an attempt.
+ */
+static void
+drop(ApDispatch *dispatch, ApAttempt *attempt)
+{
+	ApServerLine *line = ap_lanes_line(&dispatch->lanes, attempt->server);
+	ApPause    *pause = ap_line_pause(line, attempt->role);
+
+	dlist_delete(&attempt->node);
+	dispatch->nattempts--;
+	line->in_flight--;
+	if (pause != NULL && pause->in_flight > 0)
+		pause->in_flight--;
+	ap_attempt_free(attempt);
+}
+
+/*
+ * Let a job that could not be settled with its result be settled without.
+ */
+static void
+give_up_result(ApAttempt *attempt)
+{
+	if (attempt->result == NULL)
+		return;
+	attempt->result = NULL;
+	ereport(LOG,
+			(errmsg("result of job " INT64_FORMAT " could not be stored and is dropped",
+					attempt->id)));
+}
+
+/*
+ * Judge the attempts that have ended, and collect those to settle.  Some go on
+ * with another call.
+ */
+static List *
+judge_ended(ApDispatch *dispatch)
+{
+	List	   *judged = NIL;
+	int			ndone = 0;
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &dispatch->ended)
+	{
+		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
+
+		if (attempt->judged || ap_attempt_judge(attempt))
+		{
+			/* those that are done come first */
+			if (attempt->retry.verdict == AP_VERDICT_DONE)
+				judged = list_insert_nth(judged, ndone++, attempt);
+			else
+				judged = lappend(judged, attempt);
+			if (dispatch->careful)
+				break;
+			continue;
+		}
+		dlist_delete(&attempt->node);
+		dlist_push_tail(&dispatch->ready, &attempt->node);
+		dispatch->nended--;
+	}
+	return judged;
+}
+
+/*
+ * Act on the outcome of an attempt, for the other jobs of its server.
+ */
+static void
+learn(ApDispatch *dispatch, const ApAttempt *attempt, TimestampTz now)
+{
+	ApServerLine *line = ap_lanes_line(&dispatch->lanes, attempt->server);
+
+	if (attempt->max_concurrency > 0)
+		line->max_concurrency = attempt->max_concurrency;
+	if (attempt->retry.verdict == AP_VERDICT_AGAIN && attempt->retry.scope != AP_SCOPE_JOB)
+		pause_jobs(dispatch, line, attempt, now);
+	else if (attempt->retry.verdict == AP_VERDICT_DONE || attempt->status.http_status != 0)
+		resume_jobs(dispatch, line, attempt);
+}
+
+/*
+ * Settle the attempts that have ended.  Returns those that were settled, with
+ * the next jobs of their applicants in *next.
+ */
+static List *
+settle(ApDispatch *dispatch, int64 **next)
+{
+	TimestampTz now = ap_queue_now(dispatch->queue);
+	List	   *judged = judge_ended(dispatch);
+	int			count = list_length(judged);
+	ApSettlement *settlements;
+	ListCell   *cell;
+
+	if (count == 0)
+		return NIL;
+	settlements = palloc(count * sizeof(*settlements));
+	*next = palloc(count * sizeof(int64));
+	foreach(cell, judged)
+	{
+		ApAttempt  *attempt = lfirst(cell);
+
+		learn(dispatch, attempt, now);
+		ap_attempt_settlement(attempt, now, dispatch->config.max_age_s,
+							  &settlements[foreach_current_index(cell)]);
+	}
+	(void) ap_queue_settle(dispatch->queue, settlements, count, *next);
+	/* a job that waits again becomes due in its lane */
+	foreach(cell, judged)
+	{
+		ApAttempt  *attempt = lfirst(cell);
+		const ApSettlement *settlement = &settlements[foreach_current_index(cell)];
+
+		if (strcmp(settlement->state, "waiting") == 0)
+			ap_lane_news(attempt->lane, Max(settlement->retry_at, attempt->run_at), now);
+	}
+	return judged;
+}
+
+/*
+ * After the commit: let go of what was settled, and tell who waits for it.
+ */
+static void
+finish_settled(ApDispatch *dispatch, List *settled, const int64 *next)
+{
+	int			count = list_length(settled);
+	int64	   *ids = palloc(Max(count, 1) * sizeof(int64));
+	ListCell   *cell;
+
+	foreach(cell, settled)
+	{
+		ApAttempt  *attempt = lfirst(cell);
+		int			i = foreach_current_index(cell);
+
+		ids[i] = attempt->id;
+		if (next[i] != 0)
+			ap_line_follow(ap_lanes_line(&dispatch->lanes, attempt->server), next[i]);
+		drop(dispatch, attempt);
+		dispatch->nended--;
+	}
+	ap_shared_tell_watchers(ids, count);
+}
+
+/*-------------------------------------------------------------------------
+ * Claiming
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Make attempts of claimed jobs.
+ */
+static void
+take(ApDispatch *dispatch, ApLane *lane, List *claimed)
+{
+	ListCell   *cell;
+
+	foreach(cell, claimed)
+	{
+		const ApClaimed *job = lfirst(cell);
+		MemoryContext old = MemoryContextSwitchTo(dispatch->context);
+		ApAttempt  *attempt = ap_attempt_create(dispatch->queue, lane->line->name, job,
+												dispatch->config.max_answer_size);
+		ApPause    *pause = ap_line_pause(lane->line, attempt->role);
+
+		MemoryContextSwitchTo(old);
+		attempt->lane = lane;
+		dlist_push_tail(&dispatch->ready, &attempt->node);
+		dispatch->nattempts++;
+		lane->line->in_flight++;
+		if (pause != NULL)
+			pause->in_flight++;
+		if (attempt->max_concurrency > 0)
+			lane->line->max_concurrency = attempt->max_concurrency;
+		if (dispatch->config.max_jobs > 0)
+			dispatch->config.max_jobs--;
+	}
+}
+
+/*
+ * Claim the jobs that may have become the next of their applicants.
+ */
+static void
+claim_followers(ApDispatch *dispatch, ApServerLine *line, ApClaim *claim)
+{
+	if (line->nfollowers == 0 || line->lanes == NIL)
+		return;
+	claim->limit = room(dispatch, line, ap_queue_now(dispatch->queue));
+	if (claim->limit == 0)
+		return;
+	claim->nids = Min(line->nfollowers, claim->limit);
+	claim->ids = line->followers + line->nfollowers - claim->nids;
+	take(dispatch, linitial(line->lanes), ap_queue_claim(dispatch->queue, claim));
+	line->nfollowers -= claim->nids;
+	claim->ids = NULL;
+}
+
+/*
+ * Claim jobs of a lane, from where the last sweep has ended.
+ */
+static void
+sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
+{
+	TimestampTz now = ap_queue_now(dispatch->queue);
+	const ApQueuePlace *last = NULL;
+	List	   *claimed;
+	ListCell   *cell;
+
+	claim->limit = room(dispatch, lane->line, now);
+	if (claim->limit == 0 || !ap_lane_has_work(lane, now))
+		return;
+	claim->priority = lane->priority;
+	claim->after = lane->place;
+	claimed = ap_queue_claim(dispatch->queue, claim);
+	take(dispatch, lane, claimed);
+	foreach(cell, claimed)
+	{
+		const ApQueuePlace *place = &((ApClaimed *) lfirst(cell))->place;
+
+		if (last == NULL || place->due > last->due ||
+			(place->due == last->due && place->id > last->id))
+			last = place;
+	}
+	ap_lane_advance(lane, list_length(claimed) == claim->limit ? last : NULL, now);
+	if (lane->is_dry && lane->next_due == 0)
+		lane->next_due = ap_queue_next_due(dispatch->queue, lane->line->name, lane->priority);
+}
+
+/*
+ * Let one job try whether what paused a role's jobs is over.
+ */
+static void
+try_paused(ApDispatch *dispatch, ApServerLine *line, ApPause *pause, ApClaim *claim)
+{
+	List	   *claimed = NIL;
+	ListCell   *cell;
+
+	if (room(dispatch, line, ap_queue_now(dispatch->queue)) == 0)
+		return;
+	claim->limit = 1;
+	claim->only_role = pause->role;
+	claim->nexcluded = 0;
+	claim->after.due = DT_NOBEGIN;
+	claim->after.id = 0;
+	foreach(cell, line->lanes)
+	{
+		ApLane	   *lane = lfirst(cell);
+
+		if (claimed != NIL)
+			break;
+		claim->priority = lane->priority;
+		claimed = ap_queue_claim(dispatch->queue, claim);
+		take(dispatch, lane, claimed);
+	}
+	claim->only_role = InvalidOid;
+	if (claimed != NIL)
+		return;
+	ap_queue_resume(dispatch->queue, line->name, pause->role);
+	ap_line_drop_pause(line, pause);
+}
+
+/*
+ * Claim jobs of a server: those known to be next, one of each role that is on
+ * probation, then lane by lane.
+ */
+static void
+claim_of_server(ApDispatch *dispatch, ApServerLine *line)
+{
+	TimestampTz now = ap_queue_now(dispatch->queue);
+	Oid		   *roles = palloc((list_length(line->pauses) + 1) * sizeof(Oid));
+	ApClaim		claim = {.server = line->name, .excluded_roles = roles};
+	ApPause    *pause;
+	ListCell   *cell;
+
+	claim.nexcluded = ap_line_excluded(line, roles);
+	claim_followers(dispatch, line, &claim);
+	while ((pause = ap_line_probation(line, now)) != NULL &&
+		   room(dispatch, line, now) > 0)
+		try_paused(dispatch, line, pause, &claim);
+	claim.nexcluded = ap_line_excluded(line, roles);
+	foreach(cell, line->lanes)
+		sweep(dispatch, lfirst(cell), &claim);
+}
+
+/*
+ * Claim what is due and fits.  What was learned of a server on the way may make
+ * more room.
+ */
+static void
+claim(ApDispatch *dispatch)
+{
+	TimestampTz now = ap_queue_now(dispatch->queue);
+	ListCell   *cell;
+
+	foreach(cell, dispatch->lanes.lines)
+	{
+		ApServerLine *line = lfirst(cell);
+		int			known;
+
+		do
+		{
+			known = line->max_concurrency;
+			if (may_claim(dispatch, line, now))
+				claim_of_server(dispatch, line);
+		} while (line->max_concurrency > known);
+	}
+}
+
+/*-------------------------------------------------------------------------
+ * Transactions
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Look at everything: jobs whose owner is gone, lanes, pauses, old jobs.
+ */
+static void
+look(ApDispatch *dispatch)
+{
+	TimestampTz now = ap_queue_now(dispatch->queue);
+	ListCell   *cell;
+
+	(void) ap_queue_release(dispatch->queue);
+	load_pauses(dispatch);
+	foreach(cell, ap_queue_lanes(dispatch->queue))
+	{
+		const ApLaneKey *key = lfirst(cell);
+
+		(void) ap_lanes_get(&dispatch->lanes, key->server, key->priority);
+	}
+	ap_lanes_rewind(&dispatch->lanes);
+	dispatch->look_at = TimestampTzPlusMilliseconds(now, AP_LOOK_MS);
+	dispatch->purging = dispatch->config.retention_s >= 0;
+}
+
+/*
+ * Renew the leases of all that is in flight.
+ */
+static void
+renew(ApDispatch *dispatch)
+{
+	int64	   *ids = palloc(Max(dispatch->nattempts, 1) * sizeof(int64));
+	dlist_iter	iter;
+	int			count = 0;
+
+	dlist_foreach(iter, &dispatch->flying)
+		ids[count++] = dlist_container(ApAttempt, node, iter.cur)->id;
+	dlist_foreach(iter, &dispatch->ended)
+		ids[count++] = dlist_container(ApAttempt, node, iter.cur)->id;
+	ap_queue_renew(dispatch->queue, ids, count);
+	dispatch->renew_at = TimestampTzPlusMilliseconds(ap_queue_now(dispatch->queue), AP_RENEW_MS);
+}
+
+/*
+ * Send the calls of the jobs that are claimed for good.
+ */
+static void
+send_ready(ApDispatch *dispatch)
+{
+	while (!dlist_is_empty(&dispatch->ready))
+	{
+		ApAttempt  *attempt = dlist_container(ApAttempt, node, dlist_pop_head_node(&dispatch->ready));
+
+		attempt->fresh = false;
+		if (attempt->call != NULL)
+			ap_client_send(attempt->call);
+		dlist_push_tail(&dispatch->flying, &attempt->node);
+	}
+}
+
+/*
+ * Tell whether what is claimed must not be lost in a crash: an attempt to
+ * create, or to search, which costs, has to be known of before it is made.
+ */
+static bool
+must_be_durable(ApDispatch *dispatch)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &dispatch->ready)
+	{
+		const ApAttempt *attempt = dlist_container(ApAttempt, node, iter.cur);
+
+		if (attempt->job.endpoint != NULL && attempt->job.operation != AP_SCHEDULE_DELETION &&
+			attempt->job.operation != AP_RESTORE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Do what there is to do in one transaction.
+ */
+static ApQueueState
+transact(ApDispatch *dispatch)
+{
+	ApQueueState state = ap_queue_begin(dispatch->queue);
+	TimestampTz now;
+	List	   *settled;
+	int64	   *next = NULL;
+
+	if (state != AP_QUEUE_OPEN)
+		return state;
+	now = ap_queue_now(dispatch->queue);
+	settled = settle(dispatch, &next);
+	if (!dispatch->careful)
+	{
+		if (dispatch->look_at <= now)
+			look(dispatch);
+		if (dispatch->nattempts > 0 && dispatch->renew_at <= now)
+			renew(dispatch);
+		claim(dispatch);
+		if (dispatch->purging)
+			dispatch->purging = ap_queue_purge(dispatch->queue, dispatch->config.retention_s);
+	}
+	ap_queue_commit(dispatch->queue, settled != NIL || must_be_durable(dispatch));
+	finish_settled(dispatch, settled, next);
+	send_ready(dispatch);
+	dispatch->failures = 0;
+	dispatch->careful = dispatch->careful && dispatch->nended > 0;
+	return state;
+}
+
+/*
+ * Put right what a transaction that failed has left in memory, and wait a
+ * little before the next.
+ */
+static void
+recover(ApDispatch *dispatch)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_mutable_iter iter;
+	int64		wait_ms = AP_FIRST_WAIT_MS;
+
+	dlist_foreach_modify(iter, &dispatch->ready)
+	{
+		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
+
+		if (attempt->fresh)
+			drop(dispatch, attempt);
+	}
+	send_ready(dispatch);
+	ap_lanes_rewind(&dispatch->lanes);
+	dispatch->look_at = now;
+	dispatch->failures++;
+	for (int i = 1; i < dispatch->failures && wait_ms < AP_LONGEST_WAIT_MS; i++)
+		wait_ms *= 2;
+	dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
+	if (dlist_is_empty(&dispatch->ended))
+		return;
+
+	/* find out which one it is, by settling each by itself */
+	if (!dispatch->careful)
+		dispatch->failures = 0;
+	dispatch->careful = true;
+	if (dispatch->failures >= AP_SETTLE_TRIES)
+	{
+		ApAttempt  *attempt = dlist_head_element(ApAttempt, node, &dispatch->ended);
+
+		if (attempt->result != NULL)
+			give_up_result(attempt);
+		else
+		{
+			/* its lease will run out */
+			drop(dispatch, attempt);
+			dispatch->nended--;
+		}
+		dispatch->failures = 0;
+	}
+}
+
+/*
+ * Run a transaction, and go on after an error in it, but for an interrupt.
+ */
+static bool
+run(ApDispatch *dispatch)
+{
+	MemoryContext old = MemoryContextSwitchTo(dispatch->cycle);
+	volatile ApQueueState state = AP_QUEUE_OPEN;
+
+	PG_TRY();
+	{
+		state = transact(dispatch);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(dispatch->context);
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		EmitErrorReport();
+		FlushErrorState();
+		ap_queue_rollback(dispatch->queue);
+		recover(dispatch);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(dispatch->cycle);
+	if (state == AP_QUEUE_BUSY && dispatch->failures == 0)
+		dispatch->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AP_BUSY_WAIT_MS);
+	return state != AP_QUEUE_ABSENT;
+}
+
+/*
+ * Tell whether nothing is in flight, and nothing can be claimed now.
+ */
+bool
+ap_dispatch_is_idle(const ApDispatch *dispatch)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return dispatch->nattempts == 0 && dispatch->not_before <= now && !has_work(dispatch, now);
+}
+
+/*
+ * Take a step: run a transaction if there is anything to do in one, else wait
+ * for at most timeout_ms (-1 for no limit).  Returns false if there is no queue.
+ * Throws on interrupts.
+ */
+bool
+ap_dispatch_step(ApDispatch *dispatch, long timeout_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	gather_ended(dispatch);
+	if (has_work(dispatch, now))
+		return run(dispatch);
+	ap_client_progress(time_left(dispatch, now, timeout_ms));
+	gather_ended(dispatch);
+	return true;
+}
+
+/*
+ * Give everything in flight up, after waiting a little for what ends by itself:
+ * settle what has ended, and let the rest wait for whoever comes next.
+ */
+void
+ap_dispatch_give_up(ApDispatch *dispatch, long grace_ms)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), grace_ms);
+	TimestampTz now;
+	ApSettlement *settlements;
+	int64	   *next;
+	int			count = 0;
+	dlist_iter	iter;
+
+	while ((now = GetCurrentTimestamp()) < end && !dlist_is_empty(&dispatch->flying))
+	{
+		ap_client_progress(TimestampDifferenceMilliseconds(now, end));
+		gather_ended(dispatch);
+	}
+	dispatch->config.max_jobs = 0;
+	if (dispatch->nattempts == 0 || ap_queue_begin(dispatch->queue) != AP_QUEUE_OPEN)
+		return;
+	(void) settle(dispatch, &next);
+	settlements = palloc(Max(dispatch->nattempts, 1) * sizeof(*settlements));
+	next = palloc(Max(dispatch->nattempts, 1) * sizeof(*next));
+	dlist_foreach(iter, &dispatch->flying)
+		ap_attempt_abandon(dlist_container(ApAttempt, node, iter.cur), &settlements[count++]);
+	dlist_foreach(iter, &dispatch->ready)
+		ap_attempt_abandon(dlist_container(ApAttempt, node, iter.cur), &settlements[count++]);
+	if (count > 0)
+		(void) ap_queue_settle(dispatch->queue, settlements, count, next);
+	ap_queue_commit(dispatch->queue, true);
+}

@@ -1,0 +1,310 @@
+/*-------------------------------------------------------------------------
+ *
+ * lane.c
+ *		Where the worker stands in the queue: servers, their lanes, what holds
+ *		them up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "utils/timestamp.h"
+
+#include "lane.h"
+
+/* Concurrent calls to a server whose options are not known yet. */
+#define AP_UNKNOWN_CONCURRENCY 1
+
+/*
+ * Give the line of a server, which is made where there is none.
+ */
+ApServerLine *
+ap_lanes_line(ApLanes *lanes, const char *server)
+{
+	MemoryContext old;
+	ApServerLine *line;
+	ListCell   *cell;
+
+	foreach(cell, lanes->lines)
+	{
+		line = lfirst(cell);
+		if (strcmp(line->name, server) == 0)
+			return line;
+	}
+	old = MemoryContextSwitchTo(lanes->context);
+	line = palloc0(sizeof(*line));
+	strlcpy(line->name, server, sizeof(line->name));
+	line->max_concurrency = AP_UNKNOWN_CONCURRENCY;
+	lanes->lines = lappend(lanes->lines, line);
+	MemoryContextSwitchTo(old);
+	return line;
+}
+
+/*
+ * Order lanes by priority, the highest first.
+ */
+static int
+compare_lanes(const ListCell *a, const ListCell *b)
+{
+	int			left = ((ApLane *) lfirst(a))->priority;
+	int			right = ((ApLane *) lfirst(b))->priority;
+
+	return left > right ? -1 : left < right;
+}
+
+/*
+ * Give the lane of a server and a priority, which is made where there is none.
+ */
+ApLane *
+ap_lanes_get(ApLanes *lanes, const char *server, int priority)
+{
+	ApServerLine *line = ap_lanes_line(lanes, server);
+	MemoryContext old;
+	ApLane	   *lane;
+	ListCell   *cell;
+
+	foreach(cell, line->lanes)
+	{
+		lane = lfirst(cell);
+		if (lane->priority == priority)
+			return lane;
+	}
+	old = MemoryContextSwitchTo(lanes->context);
+	lane = palloc0(sizeof(*lane));
+	lane->line = line;
+	lane->priority = priority;
+	lane->place.due = DT_NOBEGIN;
+	line->lanes = lappend(line->lanes, lane);
+	list_sort(line->lanes, compare_lanes);
+	MemoryContextSwitchTo(old);
+	return lane;
+}
+
+/*
+ * Have the lanes of a server swept from their beginnings.
+ */
+void
+ap_lanes_rewind_line(ApServerLine *line)
+{
+	ListCell   *cell;
+
+	foreach(cell, line->lanes)
+	{
+		ApLane	   *lane = lfirst(cell);
+
+		lane->place.due = DT_NOBEGIN;
+		lane->place.id = 0;
+		lane->is_dry = false;
+		lane->next_due = 0;
+	}
+}
+
+/*
+ * Have all lanes swept from their beginnings.
+ */
+void
+ap_lanes_rewind(ApLanes *lanes)
+{
+	ListCell   *cell;
+
+	foreach(cell, lanes->lines)
+		ap_lanes_rewind_line(lfirst(cell));
+}
+
+/*
+ * Take notice of a job in a lane that is due at a time.
+ */
+void
+ap_lane_news(ApLane *lane, TimestampTz due, TimestampTz now)
+{
+	if (due > now)
+	{
+		/* a time that is not known will be asked for anyway */
+		if (lane->next_due > due)
+			lane->next_due = due;
+		return;
+	}
+	lane->is_dry = false;
+	if (lane->place.due >= due)
+	{
+		lane->place.due = due - 1;
+		lane->place.id = PG_INT64_MAX;
+	}
+}
+
+/*
+ * Tell whether a sweep of a lane may find something.
+ */
+bool
+ap_lane_has_work(const ApLane *lane, TimestampTz now)
+{
+	return !lane->is_dry || lane->next_due <= now;
+}
+
+/*
+ * Note how far a sweep at a time has come: to a place, or to the end.
+ */
+void
+ap_lane_advance(ApLane *lane, const ApQueuePlace *last, TimestampTz now)
+{
+	lane->is_dry = last == NULL;
+	if (last != NULL)
+		lane->place = *last;
+	else
+	{
+		lane->place.due = now;
+		lane->place.id = PG_INT64_MAX;
+	}
+	if (lane->next_due <= now)
+		lane->next_due = 0;
+}
+
+/*
+ * Note a job that may have become the next of its applicant.
+ */
+void
+ap_line_follow(ApServerLine *line, int64 job)
+{
+	if (line->nfollowers == line->followers_size)
+	{
+		line->followers_size = Max(64, line->followers_size * 2);
+		line->followers = line->followers == NULL ?
+			MemoryContextAlloc(GetMemoryChunkContext(line), line->followers_size * sizeof(int64)) :
+			repalloc(line->followers, line->followers_size * sizeof(int64));
+	}
+	line->followers[line->nfollowers++] = job;
+}
+
+/*
+ * Find the pause of a role, or of all for InvalidOid.
+ */
+ApPause *
+ap_line_pause(ApServerLine *line, Oid role)
+{
+	ListCell   *cell;
+
+	foreach(cell, line->pauses)
+	{
+		if (((ApPause *) lfirst(cell))->role == role)
+			return lfirst(cell);
+	}
+	return NULL;
+}
+
+/*
+ * Find the pause of a role, or make one.
+ */
+ApPause *
+ap_line_put_pause(ApServerLine *line, Oid role)
+{
+	ApPause    *pause = ap_line_pause(line, role);
+	MemoryContext old;
+
+	if (pause != NULL)
+		return pause;
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(line));
+	pause = palloc0(sizeof(*pause));
+	pause->role = role;
+	line->pauses = lappend(line->pauses, pause);
+	MemoryContextSwitchTo(old);
+	return pause;
+}
+
+/*
+ * Forget a pause, and look at what it has held up.
+ */
+void
+ap_line_drop_pause(ApServerLine *line, ApPause *pause)
+{
+	line->pauses = list_delete_ptr(line->pauses, pause);
+	pfree(pause);
+	ap_lanes_rewind_line(line);
+}
+
+/*
+ * Tell how many jobs of a server may be claimed now.  After a pause of all, one
+ * has to come through before the others are let go.
+ */
+int
+ap_line_room(const ApServerLine *line, TimestampTz now, int index, int count)
+{
+	const ApPause *pause = ap_line_pause(unconstify(ApServerLine *, line), InvalidOid);
+	int			limit = line->max_concurrency / count + (index < line->max_concurrency % count);
+
+	if (pause != NULL && pause->until > now)
+		return 0;
+	if (pause != NULL)
+		limit = Min(limit, 1);
+	return Max(limit - line->in_flight, 0);
+}
+
+/*
+ * List the roles whose jobs a sweep leaves out: those that are paused, or are to
+ * come through with one job first.  Returns how many there are.
+ */
+int
+ap_line_excluded(const ApServerLine *line, Oid *roles)
+{
+	ListCell   *cell;
+	int			count = 0;
+
+	foreach(cell, line->pauses)
+	{
+		const ApPause *pause = lfirst(cell);
+
+		if (OidIsValid(pause->role))
+			roles[count++] = pause->role;
+	}
+	return count;
+}
+
+/*
+ * Find a role whose pause is over, and of which a job may try whether the fault
+ * is, too.
+ */
+ApPause *
+ap_line_probation(const ApServerLine *line, TimestampTz now)
+{
+	ListCell   *cell;
+
+	foreach(cell, line->pauses)
+	{
+		ApPause    *pause = lfirst(cell);
+
+		if (OidIsValid(pause->role) && pause->until <= now && pause->in_flight == 0)
+			return pause;
+	}
+	return NULL;
+}
+
+/*
+ * Give the time at which a server has something to do next, if nothing happens
+ * before: infinity for never.
+ */
+TimestampTz
+ap_line_next(const ApServerLine *line, TimestampTz now)
+{
+	const ApPause *all = ap_line_pause(unconstify(ApServerLine *, line), InvalidOid);
+	TimestampTz next = DT_NOEND;
+	ListCell   *cell;
+
+	foreach(cell, line->lanes)
+	{
+		const ApLane *lane = lfirst(cell);
+
+		if (lane->is_dry)
+			next = Min(next, lane->next_due);
+		else
+			next = now;
+	}
+	foreach(cell, line->pauses)
+	{
+		const ApPause *pause = lfirst(cell);
+
+		if (OidIsValid(pause->role) && pause->in_flight == 0)
+			next = Min(next, pause->until);
+	}
+	return all != NULL ? Max(next, all->until) : next;
+}
