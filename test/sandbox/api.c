@@ -244,6 +244,7 @@ record(const SbRequest *request, struct MHD_Connection *connection, const char *
 		sb_text_puts(&out, ",\"status\":null");
 	else
 		sb_text_printf(&out, ",\"status\":%d", request->answer.status);
+	sb_text_printf(&out, ",\"acted\":%s", request->acted ? "true" : "false");
 	log_member(&out, "request_id", sb_slice(header(connection, "x-request-id")));
 	log_member(&out, "idempotency_key", sb_slice(header(connection, "Idempotency-Key")));
 	log_member(&out, "user_agent", sb_slice(header(connection, "User-Agent")));
@@ -283,7 +284,10 @@ sb_api_decide(SbRequest *request, struct MHD_Connection *connection, const char 
 		{
 			request->fault = sb_fault_match(request->operation, sb_text_slice(&request->subject));
 			if (sb_fault_acts(request->fault))
+			{
 				sb_operation_run(request);
+				request->acted = request->answer.status < 300;
+			}
 			else
 				pretend(request);
 		}

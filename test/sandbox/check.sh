@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "$0")" || exit 1
 
 work=$(mktemp -d)
-pids='' pid='' plain='' plain_pid='' secure='' secure_pid=''
+pids='' pid='' plain='' plain_pid='' small='' small_pid='' secure='' secure_pid=''
 failed=0
 count=0
 trap 'for pid in $pids; do kill "$pid" 2>/dev/null; done; wait; rm -rf "$work"' EXIT
@@ -267,7 +267,7 @@ test_faults() {
 	is 'not done' 404 "$(status m)"
 	is 'dropped after' 52 "$(outcome -H "$json" -d '{"externalUserId":"m","flowName":"f"}' "$plain$api/applicant")"
 	is 'done' 200 "$(status m)"
-	like 'dropped in the log' '*"operation":"create_applicant"*"status":null*' "$(control GET log)"
+	like 'dropped in the log' '*"operation":"create_applicant"*"status":null,"acted":false*"status":null,"acted":true*' "$(control GET log)"
 	control POST reset
 }
 
@@ -413,6 +413,11 @@ test_control() {
 	call -K "$work/urls" >/dev/null
 	is 'the log keeps a thousand' '1000 11 1010' "$(control GET log | grep -c '"n":') $(control GET log | head -1 | field n) $(control GET log | tail -1 | field n)"
 	control POST reset
+	start small http --log-size 2
+	for what in 1 2 3; do bare "$small/$what" >/dev/null; done
+	is 'a log of another size' '2 3' "$(ALLPASS_SANDBOX_URL=$small control GET log | field n) $(ALLPASS_SANDBOX_URL=$small control GET log | tail -1 | field n)"
+	kill "$small_pid"
+	wait "$small_pid"
 }
 
 test_tls() {

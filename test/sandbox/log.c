@@ -1,17 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * log.c
- *		The last thousand requests, as JSON.
+ *		The last requests, as JSON.
  *
  * An entry comes as finished text, so that the lock is held for a swap only.
  *
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "log.h"
-
-#define CAPACITY 1000
 
 typedef struct Entry
 {
@@ -20,15 +19,32 @@ typedef struct Entry
 } Entry;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static Entry entries[CAPACITY];
+static Entry *entries;			/* a ring */
+static uint64_t capacity;
 static uint64_t count;
+
+/* Make room for so many entries */
+void
+sb_log_start(int size)
+{
+	capacity = (uint64_t) size;
+	entries = sb_alloc(capacity * sizeof(Entry));
+}
+
+/* Free everything */
+void
+sb_log_stop(void)
+{
+	sb_log_reset();
+	free(entries);
+}
 
 /* Forget all entries */
 void
 sb_log_reset(void)
 {
 	pthread_mutex_lock(&lock);
-	for (int i = 0; i < CAPACITY; i++)
+	for (uint64_t i = 0; i < capacity; i++)
 		sb_text_free(&entries[i].members);
 	count = 0;
 	pthread_mutex_unlock(&lock);
@@ -42,7 +58,7 @@ sb_log_add(SbText *members)
 	SbText		old;
 
 	pthread_mutex_lock(&lock);
-	entry = &entries[count % CAPACITY];
+	entry = &entries[count % capacity];
 	old = entry->members;
 	entry->members = *members;
 	entry->number = ++count;
@@ -58,11 +74,11 @@ sb_log_render(SbText *out)
 	uint64_t	first;
 
 	pthread_mutex_lock(&lock);
-	first = count > CAPACITY ? count - CAPACITY : 0;
+	first = count > capacity ? count - capacity : 0;
 	sb_text_puts(out, "[");
 	for (uint64_t i = first; i < count; i++)
 	{
-		const Entry *entry = &entries[i % CAPACITY];
+		const Entry *entry = &entries[i % capacity];
 
 		sb_text_printf(out, "%s{\"n\":%llu,", i > first ? ",\n" : "",
 					   (unsigned long long) entry->number);

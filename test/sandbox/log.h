@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * log.h
- *		The last thousand requests, as JSON.
+ *		The last requests, as JSON.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +10,8 @@
 
 #include "text.h"
 
+extern void sb_log_start(int size);
+extern void sb_log_stop(void);
 extern void sb_log_reset(void);
 extern void sb_log_add(SbText *members);
 extern void sb_log_render(SbText *out);

@@ -37,6 +37,7 @@ start(const SbOptions *options)
 	sb_documents_start();
 	sb_store_start();
 	sb_stats_start();
+	sb_log_start(options->log_size);
 	sb_control_start(&options->config);
 	sb_timer_start();
 }
@@ -46,7 +47,7 @@ static void
 stop(void)
 {
 	sb_faults_clear();
-	sb_log_reset();
+	sb_log_stop();
 	sb_config_install(NULL);
 	sb_stats_stop();
 	sb_store_stop();

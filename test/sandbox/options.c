@@ -18,6 +18,7 @@
 #include "options.h"
 
 #define MAX_THREADS 64
+#define MAX_LOG_SIZE 1000000
 
 static const char usage[] =
 "A local Allpass for tests: the ten calls of the public API, in memory.\n"
@@ -39,6 +40,7 @@ static const char usage[] =
 "  --mode MODE             live or test: in test mode deletion is at once (live)\n"
 "  --delay-ms N            milliseconds before each answer of the API (0)\n"
 "  --log BOOL              true or false: keep the last requests (true)\n"
+"  --log-size N            how many of them to keep (1000)\n"
 "  --threads N             threads that serve connections (1)\n"
 "  --help                  print this\n";
 
@@ -141,6 +143,7 @@ sb_options_read(SbOptions *options, int count, char **arguments)
 
 	memset(options, 0, sizeof(*options));
 	options->threads = 1;
+	options->log_size = 1000;
 	sb_config_defaults(&options->config);
 	for (int i = 1; i < count; i += 2)
 	{
@@ -162,6 +165,8 @@ sb_options_read(SbOptions *options, int count, char **arguments)
 			options->port_file = value;
 		else if (strcmp(name, "--threads") == 0)
 			options->threads = read_number(name, value, 1, MAX_THREADS);
+		else if (strcmp(name, "--log-size") == 0)
+			options->log_size = read_number(name, value, 1, MAX_LOG_SIZE);
 		else if (strcmp(name, "--tls-cert") == 0 && options->certificate == NULL)
 			options->certificate = read_file(value);
 		else if (strcmp(name, "--tls-key") == 0 && options->private_key == NULL)

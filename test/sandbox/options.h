@@ -19,6 +19,7 @@ typedef struct SbOptions
 	char	   *certificate;	/* PEM text; NULL: no TLS */
 	char	   *private_key;
 	int			threads;
+	int			log_size;
 	SbConfig	config;
 } SbOptions;
 

@@ -37,6 +37,7 @@ typedef struct SbRequest
 	bool		too_large;
 	bool		decided;		/* the answer stands, it may still be delayed */
 	bool		rejected;		/* by validation */
+	bool		acted;			/* carried out, whatever the answer says */
 	bool		transaction;	/* query type=TRANSACTION */
 	unsigned	generation;		/* of the timer, when the request came */
 	int64_t		arrived_us;
