@@ -22,12 +22,13 @@ use Test::More;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 use AllpassTest::Listener;
+use AllpassTest::Queue;
 use AllpassTest::Sandbox;
 use AllpassTest::Session;
 
 our @EXPORT = qw(
-  $test_dir make_node make_server poll now median percentile note_times
-  descriptors threads resident_kb is_running fails_with works envelope
+  $test_dir make_node make_worker_node make_server poll soon now median percentile note_times
+  descriptors threads resident_kb is_running switches log_since fails_with works envelope
 );
 
 # The folder "test" of the tree.
@@ -59,6 +60,15 @@ sub poll(&$)
 	}
 }
 
+# Tell whether the code returns something true within so many seconds.
+sub soon(&$)
+{
+	my ($code, $seconds) = @_;
+
+	local $patience = $seconds;
+	return eval { poll { $code->() } 'it'; 1 } ? 1 : 0;
+}
+
 # Make and start a server with the extension.  The statement log, which the
 # test framework switches on, is off: the text of CREATE USER MAPPING has keys.
 sub make_node
@@ -76,6 +86,15 @@ sub make_node
 	}
 	$node->safe_psql('postgres', 'CREATE EXTENSION allpass');
 	return $node;
+}
+
+# Make and start a server that has the module preloaded, and so a worker.
+sub make_worker_node
+{
+	my ($name, %options) = @_;
+
+	$options{conf} = "shared_preload_libraries = 'allpass'\n" . ($options{conf} // '');
+	return make_node($name, %options);
 }
 
 # Make a foreign server with a mapping for PUBLIC, in a session; the api_key is
@@ -188,6 +207,23 @@ sub is_running
 	my $line = <$file> // '';
 	close $file;
 	return $line =~ /\) [^ZX]/;
+}
+
+# Count how often a process has gone to sleep and woken up: not at all while it
+# waits for something that does not happen.
+sub switches
+{
+	my ($pid) = @_;
+
+	return slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : croak "no switches of $pid";
+}
+
+# Give what a server has logged since a place, by default since its start.
+sub log_since
+{
+	my ($node, $place) = @_;
+
+	return slurp_file($node->logfile, $place // 0);
 }
 
 1;

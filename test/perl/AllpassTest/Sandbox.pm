@@ -117,6 +117,36 @@ sub requests
 	return @{ $self->control('GET', 'log') };
 }
 
+# Give what was asked of the API, in the order in which it came, without the
+# cost of requests(): operation, applicant, status (undef if dropped), acted,
+# key (of idempotency), api_key, connection and at.
+sub calls
+{
+	my ($self) = @_;
+	my $answer = $self->{http}->get($self->url . '/_sandbox/log');
+	my @calls;
+
+	foreach my $line (split(/\n/, $answer->{content}))
+	{
+		$line =~ /"operation":"(\w+)".*?"applicant":(?:null|"([^"]*)"),"status":(null|\d+),"acted":(true|false)/ or next;
+		my %call = (operation => $1, applicant => $2, status => $3 eq 'null' ? undef : $3, acted => $4 eq 'true');
+
+		($call{key}) = $line =~ /"idempotency_key":"([^"]*)"/;
+		($call{api_key}) = $line =~ /"x-private-app-key":"([^"]*)"/;
+		($call{connection}, $call{at}) = $line =~ /"connection":(\d+),"at":([\d.]+)\}/;
+		push @calls, \%call;
+	}
+	return @calls;
+}
+
+# Give the calls about one applicant.
+sub calls_for
+{
+	my ($self, $applicant) = @_;
+
+	return grep { ($_->{applicant} // '') eq $applicant } $self->calls;
+}
+
 # Make applicants, by default c-1 to c-1000.
 sub seed
 {
