@@ -61,6 +61,7 @@ typedef enum Statement
 	CLAIM_IDS,
 	SETTLE_DONE,
 	SETTLE,
+	PEEK,
 	NEXT_DUE,
 	RENEW,
 	RELEASE,
@@ -168,6 +169,13 @@ static const Text texts[NSTATEMENTS] = {
 		11, {INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, TEXTOID}
 	},
+	[PEEK] = {
+		"SELECT coalesce(retry_at, run_at), id FROM %1$sallpass_queue WHERE state = 'waiting'"
+		" AND server = $1 AND priority = $2 AND coalesce(retry_at, run_at) <= $3"
+		" AND (coalesce(retry_at, run_at), id) > ($4, $5)"
+		" ORDER BY coalesce(retry_at, run_at), id LIMIT 1",
+		5, {TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	},
 	[NEXT_DUE] = {
 		"SELECT coalesce(retry_at, run_at) FROM %1$sallpass_queue WHERE state = 'waiting'"
 		" AND server = $1 AND priority = $2 AND coalesce(retry_at, run_at) > $3"
@@ -227,7 +235,7 @@ static const char *const plan_settings[][2] = {
 	{"default_transaction_read_only", "off"},
 	{"row_security", "on"},
 	{"session_replication_role", "origin"},
-	{"lock_timeout", "1s"},
+	{"lock_timeout", "100ms"},
 };
 
 /*-------------------------------------------------------------------------
@@ -660,6 +668,29 @@ ap_queue_claim(ApQueue *queue, const ApClaim *claim)
 		jobs = lappend(jobs, read_claimed(i));
 	SPI_freetuptable(SPI_tuptable);
 	return jobs;
+}
+
+/*
+ * Find the job in a lane that is due next after a place.  Returns false if there
+ * is none.
+ */
+bool
+ap_queue_peek(ApQueue *queue, const ApClaim *claim, ApQueuePlace *place)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->server), Int32GetDatum(claim->priority),
+		TimestampTzGetDatum(queue->now), TimestampTzGetDatum(claim->after.due),
+		Int64GetDatum(claim->after.id)
+	};
+	bool		found = run(queue, PEEK, values, NULL) > 0;
+
+	if (found)
+	{
+		place->due = DatumGetTimestampTz(plain_column(0, 1));
+		place->id = DatumGetInt64(plain_column(0, 2));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return found;
 }
 
 /*-------------------------------------------------------------------------
