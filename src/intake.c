@@ -235,7 +235,9 @@ ap_intake_open(ApIntake *intake, int64 expected)
 	if (intake->bare)
 	{
 		foreach(cell, RelationGetIndexList(intake->queue))
+		{
 			intake->indexes = lappend(intake->indexes, index_open(lfirst_oid(cell), RowExclusiveLock));
+		}
 	}
 	else
 	{
@@ -477,7 +479,9 @@ ap_intake_close(ApIntake *intake)
 		intake->slots[i] = NULL;
 	}
 	foreach(cell, intake->indexes)
+	{
 		index_close(lfirst(cell), NoLock);
+	}
 	table_close(intake->queue, NoLock);
 	MemoryContextDelete(intake->opened_context);
 	CommandCounterIncrement();
