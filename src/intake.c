@@ -20,7 +20,6 @@
 #include "compat.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -96,8 +95,12 @@ prepare_defaults(ApIntake *intake, Relation queue)
 	intake->defaults = palloc0((Size) desc->natts * sizeof(*intake->defaults));
 	for (int i = 0; i < desc->natts; i++)
 	{
+		Expr	   *expr = NULL;
+
 		if (!TupleDescAttr(desc, i)->attisdropped)
-			intake->defaults[i] = ExecInitExpr((Expr *) build_column_default(queue, i + 1), NULL);
+			expr = (Expr *) build_column_default(queue, i + 1);
+		if (expr != NULL)
+			intake->defaults[i] = ExecInitExpr(expression_planner(expr), NULL);
 	}
 }
 
@@ -309,7 +312,7 @@ ap_intake_covers(ApIntake *intake, const char *applicant_id)
 	HeapTuple	job;
 	TM_FailureData failure;
 	TupleTableSlot *slot;
-	bool		covers = false;
+	bool		covers;
 
 	if (intake->waiting != NULL && !ap_keyset_has(intake->waiting, applicant_id))
 		return false;

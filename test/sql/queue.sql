@@ -33,7 +33,7 @@ FROM (VALUES ($$'token', 'a', NULL$$), ($$'', 'a', NULL$$), ($$'applicant', 'a',
 	($$'create_applicant', 'a', '{"flow_name": null}'$$), ($$'create_applicant', 'a', '{"flow_name": "b", "e-mail": "x"}'$$),
 	($$'aml_search', 'a', '{"blockchain": "BTC", "address": "bc1q"}'$$), ($$'aml_search', NULL, '{"blockchain": "BTC"}'$$),
 	($$'aml_search', NULL, '{"blockchain": "BTC", "tx_hash": "12"}'$$)) AS c (call);
-SELECT sandbox.error($$INSERT INTO allpass_queue (operation, applicant_id) VALUES (NULL, 'a')$$);
+SELECT sandbox.outcome($$INSERT INTO allpass_queue (operation, applicant_id) VALUES (NULL, 'a')$$), sandbox.outcome($$INSERT INTO allpass_queue (operation, applicant_id, server) VALUES ('restore', 'a', NULL)$$);
 -- of what is changed as well
 SELECT sandbox.outcome($$UPDATE allpass_queue SET applicant_id = '.' WHERE operation = 'restore'$$);
 SELECT sandbox.outcome($$UPDATE allpass_queue SET operation = 'move_to_flow' WHERE operation = 'restore'$$);
