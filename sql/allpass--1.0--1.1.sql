@@ -30,6 +30,8 @@ CREATE TABLE allpass_queue (
 	autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE allpass_queue IS
 	'jobs: calls that the worker, or allpass_drain(), makes after the transaction that inserts them has committed';
+COMMENT ON SEQUENCE allpass_queue_id_seq IS
+	'numbers of jobs';
 COMMENT ON COLUMN allpass_queue.id IS 'number of the job';
 COMMENT ON COLUMN allpass_queue.operation IS 'schedule_deletion, restore, create_applicant, move_to_flow or aml_search';
 COMMENT ON COLUMN allpass_queue.applicant_id IS 'the applicant; of create_applicant the external id, of aml_search nothing';

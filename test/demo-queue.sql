@@ -43,8 +43,8 @@ WHERE q.operation = 'schedule_deletion' ORDER BY applicant_id;
 
 \echo '== 19. One of them comes back in time.  A job never overtakes an earlier one of the'
 \echo '==     same applicant.'
-SELECT w.operation, w.applicant_id, w.state
-FROM allpass_wait(allpass_enqueue('restore', 'p-2')) w;
+SELECT allpass_enqueue('restore', 'p-2') AS job \gset
+SELECT operation, applicant_id, state FROM allpass_wait(:job);
 SELECT id, a ->> 'scheduledDeletionDate' IS NOT NULL AS to_be_deleted
 FROM unnest('{p-1,p-2,p-3,p-4}'::text[]) id, allpass_applicant(id) a ORDER BY id;
 
