@@ -55,7 +55,7 @@ typedef struct JobRow
 /* The columns that only the worker has something to put into. */
 static const AttrNumber outcomes[] = {
 	AP_JOB_SQLSTATE, AP_JOB_HTTP_STATUS, AP_JOB_ERROR, AP_JOB_RESULT, AP_JOB_ACCEPTED_AT,
-	AP_JOB_FINISHED_AT, AP_JOB_RETRY_AT, AP_JOB_OWNER, AP_JOB_LEASE_UNTIL, AP_JOB_IDEMPOTENCY_KEY
+	AP_JOB_FINISHED_AT, AP_JOB_RETRY_AT, AP_JOB_OWNER, AP_JOB_LEASE_UNTIL
 };
 
 /*
@@ -219,7 +219,7 @@ correct_time(const JobRow *row, bool manages, TimestampTz *due)
 static void
 check_complete(Relation table, const JobRow *row)
 {
-	for (int i = 0; i < AP_JOB_IDEMPOTENCY_KEY; i++)
+	for (int i = 0; i < AP_JOB_IN_DOUBT; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(table), i);
 

@@ -49,7 +49,7 @@
 #define IN_FLIGHT_INDEX "allpass_queue_in_flight"
 
 /* What the script of the extension gives the queue. */
-#define AP_QUEUE_COLUMNS AP_JOB_IDEMPOTENCY_KEY
+#define AP_QUEUE_COLUMNS AP_JOB_IN_DOUBT
 #define AP_QUEUE_CHECKS 1
 #define AP_QUEUE_TRIGGERS 2
 

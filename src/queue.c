@@ -116,7 +116,7 @@ typedef struct Text
 	" WHERE id = ANY (ARRAY(SELECT q.id FROM %1$sallpass_queue q" \
 	" WHERE q.server = $1 AND coalesce(q.retry_at, q.run_at) <= $2" \
 	" AND q.requested_by::oid <> ALL ($4) AND" IS_NEXT_OF_APPLICANT which \
-	" LIMIT $3 FOR UPDATE OF q SKIP LOCKED))" \
+	" LIMIT $3 FOR NO KEY UPDATE OF q SKIP LOCKED))" \
 	" RETURNING id, coalesce(retry_at, run_at), operation, applicant_id, arguments," \
 	" requested_by::oid, attempts, in_doubt, run_at"
 
