@@ -109,17 +109,17 @@ CREATE VIEW allpass_queue_status WITH (security_invoker = true) AS
 	FROM (
 		SELECT server, operation,
 			count(*) FILTER (WHERE state = 'waiting') AS waiting,
-			count(*) FILTER (WHERE state = 'waiting' AND coalesce(retry_at, run_at) <= now()) AS due,
+			count(*) FILTER (WHERE state = 'waiting' AND coalesce(retry_at, run_at) <= statement_timestamp()) AS due,
 			count(*) FILTER (WHERE state = 'in_flight') AS in_flight,
 			count(*) FILTER (WHERE state = 'failed') AS failed,
-			now() - min(run_at) FILTER (WHERE state = 'in_flight' OR state = 'waiting' AND run_at <= now()) AS oldest_age
+			statement_timestamp() - min(run_at) FILTER (WHERE state = 'in_flight' OR state = 'waiting' AND run_at <= statement_timestamp()) AS oldest_age
 		FROM allpass_queue
 		WHERE state IN ('waiting', 'in_flight', 'failed')
 		GROUP BY server, operation) j
 	LEFT JOIN LATERAL (
 		SELECT s.paused_until, s.reason
 		FROM allpass_queue_pauses s
-		WHERE s.server = j.server AND s.paused_until > now()
+		WHERE s.server = j.server AND s.paused_until > statement_timestamp()
 		ORDER BY s.paused_until DESC LIMIT 1) p ON true;
 COMMENT ON VIEW allpass_queue_status IS
 	'the queue at a glance: by server and operation, how many jobs are waiting, due, in flight and failed, how old the oldest is, and what holds them up';

@@ -26,9 +26,9 @@ COMMIT;
 \echo '== 16. The worker carries them out at once.  The API fails some of the calls: one'
 \echo '==     with status 503, one without an answer though it has acted.  They are tried'
 \echo '==     again, and nobody is created twice.'
-SELECT applicant_id, w.state, w.attempts, w.accepted_at IS NOT NULL AS accepted
+SELECT w.applicant_id, w.state, w.attempts, w.accepted_at IS NOT NULL AS accepted
 FROM allpass_queue q, allpass_wait(q.id) w
-WHERE q.operation = 'create_applicant' ORDER BY applicant_id;
+WHERE q.operation = 'create_applicant' ORDER BY 1;
 
 \echo '== 17. Join the table with the statuses at Allpass.'
 SELECT id, name, allpass_status(id) AS status FROM people ORDER BY id;
@@ -36,10 +36,10 @@ SELECT id, name, allpass_status(id) AS status FROM people ORDER BY id;
 \echo '== 18. Three people leave.  A deletion that the API refuses for a while waits.'
 DELETE FROM people WHERE id IN ('p-1', 'p-2', 'p-3');
 SELECT server, operation, waiting + in_flight AS unfinished, failed FROM allpass_queue_status;
-SELECT applicant_id, w.state, w.attempts,
+SELECT w.applicant_id, w.state, w.attempts,
 	left(w.result ->> 'scheduledDeletionDate', 10) AS gone_on
 FROM allpass_queue q, allpass_wait(q.id) w
-WHERE q.operation = 'schedule_deletion' ORDER BY applicant_id;
+WHERE q.operation = 'schedule_deletion' ORDER BY 1;
 
 \echo '== 19. One of them comes back in time.  A job never overtakes an earlier one of the'
 \echo '==     same applicant.'
