@@ -75,8 +75,8 @@ SELECT pg_catalog.pg_extension_config_dump('allpass_queue_id_seq', '');
 
 ALTER TABLE allpass_queue ENABLE ROW LEVEL SECURITY;
 CREATE POLICY allpass_own_jobs ON allpass_queue
-	USING (requested_by = quote_ident(current_user)::regrole)
-	WITH CHECK (requested_by = quote_ident(current_user)::regrole);
+	USING (requested_by = (SELECT quote_ident(current_user)::regrole))
+	WITH CHECK (requested_by = (SELECT quote_ident(current_user)::regrole));
 COMMENT ON POLICY allpass_own_jobs ON allpass_queue IS
 	'a role sees the jobs that it asked for';
 
@@ -100,7 +100,7 @@ COMMENT ON COLUMN allpass_queue_pauses.reason IS 'words of the latest of them';
 
 ALTER TABLE allpass_queue_pauses ENABLE ROW LEVEL SECURITY;
 CREATE POLICY allpass_own_pauses ON allpass_queue_pauses
-	USING (requested_by = 0 OR requested_by = quote_ident(current_user)::regrole);
+	USING (requested_by = 0 OR requested_by = (SELECT quote_ident(current_user)::regrole));
 COMMENT ON POLICY allpass_own_pauses ON allpass_queue_pauses IS
 	'a role sees what holds up its jobs';
 

@@ -496,7 +496,7 @@ finish_settled(ApDispatch *dispatch, List *settled, const int64 *next)
  * Make attempts of claimed jobs.
  */
 static void
-take(ApDispatch *dispatch, ApLane *lane, List *claimed)
+take(ApDispatch *dispatch, ApServerLine *line, List *claimed)
 {
 	ListCell   *cell;
 
@@ -504,22 +504,43 @@ take(ApDispatch *dispatch, ApLane *lane, List *claimed)
 	{
 		const ApClaimed *job = lfirst(cell);
 		MemoryContext old = MemoryContextSwitchTo(dispatch->context);
-		ApAttempt  *attempt = ap_attempt_create(dispatch->queue, lane->line->name, job,
+		ApAttempt  *attempt = ap_attempt_create(dispatch->queue, line->name, job,
 												dispatch->config.max_answer_size);
-		ApPause    *pause = ap_line_pause(lane->line, attempt->role);
+		ApPause    *pause = ap_line_pause(line, attempt->role);
 
 		MemoryContextSwitchTo(old);
-		attempt->lane = lane;
+		attempt->lane = ap_lanes_get(&dispatch->lanes, line->name, job->priority);
 		dlist_push_tail(&dispatch->ready, &attempt->node);
 		dispatch->nattempts++;
-		lane->line->in_flight++;
+		line->in_flight++;
 		if (pause != NULL)
 			pause->in_flight++;
 		if (attempt->max_concurrency > 0)
-			lane->line->max_concurrency = attempt->max_concurrency;
+			line->max_concurrency = attempt->max_concurrency;
 		if (dispatch->config.max_jobs > 0)
 			dispatch->config.max_jobs--;
 	}
+}
+
+/*
+ * Have the jobs that a claim has left since they are locked looked at again.
+ * Returns whether there are any.
+ */
+static bool
+return_to_locked(ApDispatch *dispatch, ApServerLine *line, const ApClaim *claim)
+{
+	List	   *locked = ap_queue_locked(dispatch->queue, claim);
+	ListCell   *cell;
+
+	foreach(cell, locked)
+	{
+		const ApClaimed *job = lfirst(cell);
+		ApQueuePlace place = {job->place.due, job->place.id - 1};
+
+		ap_lane_return(ap_lanes_get(&dispatch->lanes, line->name, job->priority), &place,
+					   ap_queue_now(dispatch->queue));
+	}
+	return locked != NIL;
 }
 
 /*
@@ -528,6 +549,8 @@ take(ApDispatch *dispatch, ApLane *lane, List *claimed)
 static void
 claim_followers(ApDispatch *dispatch, ApServerLine *line, ApClaim *claim)
 {
+	List	   *claimed;
+
 	if (line->nfollowers == 0 || line->lanes == NIL)
 		return;
 	claim->limit = room(dispatch, line, ap_queue_now(dispatch->queue));
@@ -535,7 +558,10 @@ claim_followers(ApDispatch *dispatch, ApServerLine *line, ApClaim *claim)
 		return;
 	claim->nids = Min(line->nfollowers, claim->limit);
 	claim->ids = line->followers + line->nfollowers - claim->nids;
-	take(dispatch, linitial(line->lanes), ap_queue_claim(dispatch->queue, claim));
+	claimed = ap_queue_claim(dispatch->queue, claim);
+	take(dispatch, line, claimed);
+	if (list_length(claimed) < claim->nids)
+		return_to_locked(dispatch, line, claim);
 	line->nfollowers -= claim->nids;
 	claim->ids = NULL;
 }
@@ -554,6 +580,7 @@ sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
 	claim->limit = room(dispatch, lane->line, now);
 	if (claim->limit == 0 || !ap_lane_has_work(lane, now))
 		return;
+	ap_lane_begin(lane, now);
 	claim->priority = lane->priority;
 	claim->after = lane->place;
 	if (dispatch->careful)
@@ -564,7 +591,7 @@ sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
 			dispatch->claiming = lane;
 	}
 	claimed = ap_queue_claim(dispatch->queue, claim);
-	take(dispatch, lane, claimed);
+	take(dispatch, lane->line, claimed);
 	foreach(cell, claimed)
 	{
 		const ApQueuePlace *place = &((ApClaimed *) lfirst(cell))->place;
@@ -573,8 +600,10 @@ sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
 			(place->due == last->due && place->id > last->id))
 			last = place;
 	}
-	ap_lane_advance(lane, list_length(claimed) == claim->limit ? last : NULL, now);
 	dispatch->claiming = NULL;
+	if (list_length(claimed) < claim->limit && !return_to_locked(dispatch, lane->line, claim))
+		lane->returns = 0;
+	ap_lane_advance(lane, list_length(claimed) == claim->limit ? last : NULL, now);
 	if (lane->is_dry && lane->next_due == 0)
 		lane->next_due = ap_queue_next_due(dispatch->queue, lane->line->name, lane->priority);
 }
@@ -603,7 +632,7 @@ try_paused(ApDispatch *dispatch, ApServerLine *line, ApPause *pause, ApClaim *cl
 			break;
 		claim->priority = lane->priority;
 		claimed = ap_queue_claim(dispatch->queue, claim);
-		take(dispatch, lane, claimed);
+		take(dispatch, line, claimed);
 	}
 	claim->only_role = InvalidOid;
 	if (claimed != NIL)
@@ -832,19 +861,26 @@ recover(ApDispatch *dispatch)
 }
 
 /*
- * Report the error of a transaction, unless one was just reported.
+ * Report the error of a transaction, unless one was just reported: without its
+ * detail and context, which may show what is in a row.
  */
 static void
 report_error(ApDispatch *dispatch)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	ErrorData  *error = CopyErrorData();
 
+	FlushErrorState();
 	if (TimestampDifferenceExceeds(dispatch->reported_at, now, AP_REPORT_MS))
 	{
 		dispatch->reported_at = now;
-		EmitErrorReport();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errhidestmt(true),
+				 errhidecontext(true),
+				 errmsg("a step of the queue failed, and is tried again: %s", error->message)));
 	}
-	FlushErrorState();
+	FreeErrorData(error);
 }
 
 /*
