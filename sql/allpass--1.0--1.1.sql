@@ -30,6 +30,8 @@ CREATE TABLE allpass_queue (
 	autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE allpass_queue IS
 	'jobs: calls that the worker, or allpass_drain(), makes after the transaction that inserts them has committed';
+COMMENT ON SEQUENCE allpass_queue_id_seq IS
+	'numbers of jobs';
 COMMENT ON COLUMN allpass_queue.id IS 'number of the job';
 COMMENT ON COLUMN allpass_queue.operation IS 'schedule_deletion, restore, create_applicant, move_to_flow or aml_search';
 COMMENT ON COLUMN allpass_queue.applicant_id IS 'the applicant; of create_applicant the external id, of aml_search nothing';
@@ -73,8 +75,8 @@ SELECT pg_catalog.pg_extension_config_dump('allpass_queue_id_seq', '');
 
 ALTER TABLE allpass_queue ENABLE ROW LEVEL SECURITY;
 CREATE POLICY allpass_own_jobs ON allpass_queue
-	USING (requested_by = quote_ident(current_user)::regrole)
-	WITH CHECK (requested_by = quote_ident(current_user)::regrole);
+	USING (requested_by = (SELECT quote_ident(current_user)::regrole))
+	WITH CHECK (requested_by = (SELECT quote_ident(current_user)::regrole));
 COMMENT ON POLICY allpass_own_jobs ON allpass_queue IS
 	'a role sees the jobs that it asked for';
 
@@ -98,7 +100,7 @@ COMMENT ON COLUMN allpass_queue_pauses.reason IS 'words of the latest of them';
 
 ALTER TABLE allpass_queue_pauses ENABLE ROW LEVEL SECURITY;
 CREATE POLICY allpass_own_pauses ON allpass_queue_pauses
-	USING (requested_by = 0 OR requested_by = quote_ident(current_user)::regrole);
+	USING (requested_by = 0 OR requested_by = (SELECT quote_ident(current_user)::regrole));
 COMMENT ON POLICY allpass_own_pauses ON allpass_queue_pauses IS
 	'a role sees what holds up its jobs';
 
@@ -107,17 +109,17 @@ CREATE VIEW allpass_queue_status WITH (security_invoker = true) AS
 	FROM (
 		SELECT server, operation,
 			count(*) FILTER (WHERE state = 'waiting') AS waiting,
-			count(*) FILTER (WHERE state = 'waiting' AND coalesce(retry_at, run_at) <= now()) AS due,
+			count(*) FILTER (WHERE state = 'waiting' AND coalesce(retry_at, run_at) <= statement_timestamp()) AS due,
 			count(*) FILTER (WHERE state = 'in_flight') AS in_flight,
 			count(*) FILTER (WHERE state = 'failed') AS failed,
-			now() - min(run_at) FILTER (WHERE state = 'in_flight' OR state = 'waiting' AND run_at <= now()) AS oldest_age
+			statement_timestamp() - min(run_at) FILTER (WHERE state = 'in_flight' OR state = 'waiting' AND run_at <= statement_timestamp()) AS oldest_age
 		FROM allpass_queue
 		WHERE state IN ('waiting', 'in_flight', 'failed')
 		GROUP BY server, operation) j
 	LEFT JOIN LATERAL (
 		SELECT s.paused_until, s.reason
 		FROM allpass_queue_pauses s
-		WHERE s.server = j.server AND s.paused_until > now()
+		WHERE s.server = j.server AND s.paused_until > statement_timestamp()
 		ORDER BY s.paused_until DESC LIMIT 1) p ON true;
 COMMENT ON VIEW allpass_queue_status IS
 	'the queue at a glance: by server and operation, how many jobs are waiting, due, in flight and failed, how old the oldest is, and what holds them up';

@@ -42,8 +42,7 @@ typedef enum ApColumnNumber
 	AP_JOB_RETRY_AT,
 	AP_JOB_OWNER,
 	AP_JOB_LEASE_UNTIL,
-	AP_JOB_IN_DOUBT,
-	AP_JOB_IDEMPOTENCY_KEY
+	AP_JOB_IN_DOUBT
 } ApColumnNumber;
 
 /* The queue of the extension that a function belongs to, and the role that uses it. */

@@ -240,6 +240,20 @@ ap_attempt_settlement(const ApAttempt *attempt, TimestampTz now, int64 max_age_s
 }
 
 /*
+ * Do without a result that cannot be stored, or an answer that cannot be read.
+ */
+void
+ap_attempt_give_up_result(ApAttempt *attempt)
+{
+	attempt->result = NULL;
+	if (attempt->judged)
+		return;
+	ap_status_set(&attempt->status, AP_NOT_UNDERSTOOD, "could not read the answer of the Allpass API");
+	attempt->retry = ap_retry_judge(&attempt->status);
+	attempt->judged = true;
+}
+
+/*
  * Say how an attempt is settled that is given up under way: as if it had not
  * been made, but for what it may have created.
  */

@@ -35,6 +35,8 @@ typedef struct ApAttempt
 	bool		in_doubt;		/* an earlier attempt may have succeeded */
 	bool		fresh;			/* claimed by a transaction that has not committed */
 	bool		judged;
+	int			unsettled;		/* times it could not be settled, by itself */
+	TimestampTz settle_at;		/* not before, after that */
 	int			max_concurrency;	/* of the server; 0 if it could not be found out */
 	ApJobCall	job;
 	char		idempotency_key[40];
@@ -53,6 +55,7 @@ extern bool ap_attempt_has_ended(const ApAttempt *attempt);
 extern bool ap_attempt_judge(ApAttempt *attempt);
 extern void ap_attempt_settlement(const ApAttempt *attempt, TimestampTz now, int64 max_age_s,
 								  ApSettlement *settlement);
+extern void ap_attempt_give_up_result(ApAttempt *attempt);
 extern void ap_attempt_abandon(const ApAttempt *attempt, ApSettlement *settlement);
 extern void ap_attempt_free(ApAttempt *attempt);
 

@@ -55,7 +55,7 @@ typedef struct JobRow
 /* The columns that only the worker has something to put into. */
 static const AttrNumber outcomes[] = {
 	AP_JOB_SQLSTATE, AP_JOB_HTTP_STATUS, AP_JOB_ERROR, AP_JOB_RESULT, AP_JOB_ACCEPTED_AT,
-	AP_JOB_FINISHED_AT, AP_JOB_RETRY_AT, AP_JOB_OWNER, AP_JOB_LEASE_UNTIL, AP_JOB_IDEMPOTENCY_KEY
+	AP_JOB_FINISHED_AT, AP_JOB_RETRY_AT, AP_JOB_OWNER, AP_JOB_LEASE_UNTIL
 };
 
 /*
@@ -136,6 +136,8 @@ refuse_column(Relation table, AttrNumber column)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errhidestmt(true),
+			 errhidecontext(true),
 			 errmsg("permission denied to set column \"%s\" of a job",
 					NameStr(TupleDescAttr(RelationGetDescr(table), column - 1)->attname)),
 			 errdetail("Only the owner of table \"%s\" and superusers may set it.",
@@ -211,19 +213,23 @@ correct_time(const JobRow *row, bool manages, TimestampTz *due)
 }
 
 /*
- * Tell whether a row lacks something that the table requires; it says so
- * itself, after the triggers.
+ * Refuse a row that lacks something.  The server would say so, too, but with
+ * the whole row.
  */
-static bool
-is_incomplete(Relation table, const JobRow *row)
+static void
+check_complete(Relation table, const JobRow *row)
 {
-	for (int i = 0; i < AP_JOB_IDEMPOTENCY_KEY; i++)
+	for (int i = 0; i < AP_JOB_IN_DOUBT; i++)
 	{
-		if (row->isnull[i] && TupleDescAttr(RelationGetDescr(table), i)->attnotnull &&
-			i + 1 != AP_JOB_ID)
-			return true;
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(table), i);
+
+		if (row->isnull[i] && column->attnotnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errhidestmt(true),
+					 errhidecontext(true),
+					 errmsg("column \"%s\" of a job must not be null", NameStr(column->attname))));
 	}
-	return false;
 }
 
 /*
@@ -236,8 +242,7 @@ check_row(CheckState *state, TriggerData *trigger, const JobRow *row, const JobR
 	Relation	table = trigger->tg_relation;
 	bool		plain = !state->access.manages;
 
-	if (is_incomplete(table, row))
-		return false;
+	check_complete(table, row);
 	if (plain && old != NULL)
 		check_change(state, table, old, row);
 	if (strcmp(TEXT(row, AP_JOB_STATE), "waiting") != 0)

@@ -41,8 +41,11 @@
 /* Between lines of the log about the same server. */
 #define AP_LOG_MS (60 * 1000)
 
-/* Settlements by themselves of what could not be settled, before it is left. */
-#define AP_SETTLE_TRIES 3
+/* Between reports of transactions that failed. */
+#define AP_REPORT_MS (5 * 1000)
+
+/* How often a job is settled in vain before it is done without its result. */
+#define AP_SETTLE_TRIES 5
 
 struct ApDispatch
 {
@@ -59,8 +62,13 @@ struct ApDispatch
 	bool		absent;
 	bool		purging;		/* there may be more to purge */
 	bool		forget_pauses;	/* what they were for may have been mended */
-	bool		careful;		/* settle one at a time */
+	bool		careful;		/* settle and claim one at a time */
+	int			settling;		/* jobs that this transaction settles */
+	ApAttempt  *settled_alone;	/* the one, if it is one */
+	ApLane	   *claiming;		/* in careful steps: the lane, and the job */
+	ApQueuePlace claiming_place;
 	int			failures;		/* of transactions, one after the other */
+	TimestampTz reported_at;	/* the latest of them in the log */
 	TimestampTz not_before;		/* of the next transaction */
 	TimestampTz look_at;		/* the next look at everything */
 	TimestampTz renew_at;
@@ -145,10 +153,12 @@ gather_ended(ApDispatch *dispatch)
  * Tell how many jobs of a server may be claimed now.
  */
 static int
-room(const ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
+room(ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
 {
 	int			room = ap_line_room(line, now, dispatch->config.index, dispatch->config.count);
 
+	if (dispatch->careful && !dlist_is_empty(&dispatch->ready))
+		return 0;
 	if (dispatch->config.max_jobs >= 0 && dispatch->config.max_jobs < room)
 		return (int) dispatch->config.max_jobs;
 	return room;
@@ -158,23 +168,37 @@ room(const ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
  * Tell whether jobs of a server can be claimed now, if there are any.
  */
 static bool
-may_claim(const ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
+may_claim(ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
 {
 	return room(dispatch, line, now) > 0 &&
 		(line->nfollowers > 0 || ap_line_next(line, now) <= now);
 }
 
 /*
+ * Give the time at which something that has ended can be settled, or infinity.
+ */
+static TimestampTz
+settle_time(ApDispatch *dispatch)
+{
+	TimestampTz at = DT_NOEND;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &dispatch->ended)
+		at = Min(at, dlist_container(ApAttempt, node, iter.cur)->settle_at);
+	return at;
+}
+
+/*
  * Tell whether a transaction has anything to do.
  */
 static bool
-has_work(const ApDispatch *dispatch, TimestampTz now)
+has_work(ApDispatch *dispatch, TimestampTz now)
 {
 	ListCell   *cell;
 
 	if (dispatch->not_before > now)
 		return false;
-	if (dispatch->nended > 0 || dispatch->look_at <= now || dispatch->purging ||
+	if (settle_time(dispatch) <= now || dispatch->look_at <= now || dispatch->purging ||
 		(dispatch->nattempts > 0 && dispatch->renew_at <= now))
 		return true;
 	foreach(cell, dispatch->lanes.lines)
@@ -190,9 +214,9 @@ has_work(const ApDispatch *dispatch, TimestampTz now)
  * clock alone, at most so many.
  */
 static long
-time_left(const ApDispatch *dispatch, TimestampTz now, long timeout_ms)
+time_left(ApDispatch *dispatch, TimestampTz now, long timeout_ms)
 {
-	TimestampTz next = dispatch->look_at;
+	TimestampTz next = Min(dispatch->look_at, settle_time(dispatch));
 	ListCell   *cell;
 	long		left;
 
@@ -350,26 +374,13 @@ drop(ApDispatch *dispatch, ApAttempt *attempt)
 }
 
 /*
- * Let a job that could not be settled with its result be settled without.
- */
-static void
-give_up_result(ApAttempt *attempt)
-{
-	if (attempt->result == NULL)
-		return;
-	attempt->result = NULL;
-	ereport(LOG,
-			(errmsg("result of job " INT64_FORMAT " could not be stored and is dropped",
-					attempt->id)));
-}
-
-/*
  * Judge the attempts that have ended, and collect those to settle.  Some go on
  * with another call.
  */
 static List *
 judge_ended(ApDispatch *dispatch)
 {
+	TimestampTz now = ap_queue_now(dispatch->queue);
 	List	   *judged = NIL;
 	int			ndone = 0;
 	dlist_mutable_iter iter;
@@ -378,6 +389,10 @@ judge_ended(ApDispatch *dispatch)
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
 
+		if (attempt->settle_at > now || (dispatch->careful && judged != NIL))
+			continue;
+		dispatch->settled_alone = attempt;
+		dispatch->settling++;
 		if (attempt->judged || ap_attempt_judge(attempt))
 		{
 			/* those that are done come first */
@@ -385,8 +400,6 @@ judge_ended(ApDispatch *dispatch)
 				judged = list_insert_nth(judged, ndone++, attempt);
 			else
 				judged = lappend(judged, attempt);
-			if (dispatch->careful)
-				break;
 			continue;
 		}
 		dlist_delete(&attempt->node);
@@ -483,7 +496,7 @@ finish_settled(ApDispatch *dispatch, List *settled, const int64 *next)
  * Make attempts of claimed jobs.
  */
 static void
-take(ApDispatch *dispatch, ApLane *lane, List *claimed)
+take(ApDispatch *dispatch, ApServerLine *line, List *claimed)
 {
 	ListCell   *cell;
 
@@ -491,22 +504,43 @@ take(ApDispatch *dispatch, ApLane *lane, List *claimed)
 	{
 		const ApClaimed *job = lfirst(cell);
 		MemoryContext old = MemoryContextSwitchTo(dispatch->context);
-		ApAttempt  *attempt = ap_attempt_create(dispatch->queue, lane->line->name, job,
+		ApAttempt  *attempt = ap_attempt_create(dispatch->queue, line->name, job,
 												dispatch->config.max_answer_size);
-		ApPause    *pause = ap_line_pause(lane->line, attempt->role);
+		ApPause    *pause = ap_line_pause(line, attempt->role);
 
 		MemoryContextSwitchTo(old);
-		attempt->lane = lane;
+		attempt->lane = ap_lanes_get(&dispatch->lanes, line->name, job->priority);
 		dlist_push_tail(&dispatch->ready, &attempt->node);
 		dispatch->nattempts++;
-		lane->line->in_flight++;
+		line->in_flight++;
 		if (pause != NULL)
 			pause->in_flight++;
 		if (attempt->max_concurrency > 0)
-			lane->line->max_concurrency = attempt->max_concurrency;
+			line->max_concurrency = attempt->max_concurrency;
 		if (dispatch->config.max_jobs > 0)
 			dispatch->config.max_jobs--;
 	}
+}
+
+/*
+ * Have the jobs that a claim has left since they are locked looked at again.
+ * Returns whether there are any.
+ */
+static bool
+return_to_locked(ApDispatch *dispatch, ApServerLine *line, const ApClaim *claim)
+{
+	List	   *locked = ap_queue_locked(dispatch->queue, claim);
+	ListCell   *cell;
+
+	foreach(cell, locked)
+	{
+		const ApClaimed *job = lfirst(cell);
+		ApQueuePlace place = {job->place.due, job->place.id - 1};
+
+		ap_lane_return(ap_lanes_get(&dispatch->lanes, line->name, job->priority), &place,
+					   ap_queue_now(dispatch->queue));
+	}
+	return locked != NIL;
 }
 
 /*
@@ -515,14 +549,19 @@ take(ApDispatch *dispatch, ApLane *lane, List *claimed)
 static void
 claim_followers(ApDispatch *dispatch, ApServerLine *line, ApClaim *claim)
 {
+	List	   *claimed;
+
 	if (line->nfollowers == 0 || line->lanes == NIL)
 		return;
 	claim->limit = room(dispatch, line, ap_queue_now(dispatch->queue));
-	if (claim->limit == 0)
+	if (claim->limit == 0 || dispatch->careful)
 		return;
 	claim->nids = Min(line->nfollowers, claim->limit);
 	claim->ids = line->followers + line->nfollowers - claim->nids;
-	take(dispatch, linitial(line->lanes), ap_queue_claim(dispatch->queue, claim));
+	claimed = ap_queue_claim(dispatch->queue, claim);
+	take(dispatch, line, claimed);
+	if (list_length(claimed) < claim->nids)
+		return_to_locked(dispatch, line, claim);
 	line->nfollowers -= claim->nids;
 	claim->ids = NULL;
 }
@@ -541,10 +580,18 @@ sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
 	claim->limit = room(dispatch, lane->line, now);
 	if (claim->limit == 0 || !ap_lane_has_work(lane, now))
 		return;
+	ap_lane_begin(lane, now);
 	claim->priority = lane->priority;
 	claim->after = lane->place;
+	if (dispatch->careful)
+	{
+		/* should it fail, this is where to go on */
+		claim->limit = 1;
+		if (ap_queue_peek(dispatch->queue, claim, &dispatch->claiming_place))
+			dispatch->claiming = lane;
+	}
 	claimed = ap_queue_claim(dispatch->queue, claim);
-	take(dispatch, lane, claimed);
+	take(dispatch, lane->line, claimed);
 	foreach(cell, claimed)
 	{
 		const ApQueuePlace *place = &((ApClaimed *) lfirst(cell))->place;
@@ -553,6 +600,9 @@ sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
 			(place->due == last->due && place->id > last->id))
 			last = place;
 	}
+	dispatch->claiming = NULL;
+	if (list_length(claimed) < claim->limit && !return_to_locked(dispatch, lane->line, claim))
+		lane->returns = 0;
 	ap_lane_advance(lane, list_length(claimed) == claim->limit ? last : NULL, now);
 	if (lane->is_dry && lane->next_due == 0)
 		lane->next_due = ap_queue_next_due(dispatch->queue, lane->line->name, lane->priority);
@@ -582,7 +632,7 @@ try_paused(ApDispatch *dispatch, ApServerLine *line, ApPause *pause, ApClaim *cl
 			break;
 		claim->priority = lane->priority;
 		claimed = ap_queue_claim(dispatch->queue, claim);
-		take(dispatch, lane, claimed);
+		take(dispatch, line, claimed);
 	}
 	claim->only_role = InvalidOid;
 	if (claimed != NIL)
@@ -734,8 +784,11 @@ transact(ApDispatch *dispatch)
 	if (state != AP_QUEUE_OPEN)
 		return state;
 	now = ap_queue_now(dispatch->queue);
+	dispatch->settling = 0;
+	dispatch->claiming = NULL;
 	settled = settle(dispatch, &next);
-	if (!dispatch->careful)
+	/* one thing at a time, where it has to be found out what fails */
+	if (!dispatch->careful || settled == NIL)
 	{
 		if (dispatch->look_at <= now)
 			look(dispatch);
@@ -749,13 +802,26 @@ transact(ApDispatch *dispatch)
 	finish_settled(dispatch, settled, next);
 	send_ready(dispatch);
 	dispatch->failures = 0;
-	dispatch->careful = dispatch->careful && dispatch->nended > 0;
+	now = GetCurrentTimestamp();
+	dispatch->careful = dispatch->careful && has_work(dispatch, now);
 	return state;
 }
 
 /*
- * Put right what a transaction that failed has left in memory, and wait a
- * little before the next.
+ * Put off the settlement of a job that cannot be settled, and in the end do
+ * without its result.
+ */
+static void
+put_off(ApAttempt *attempt, TimestampTz now)
+{
+	attempt->settle_at = TimestampTzPlusMilliseconds(now, ap_retry_delay(++attempt->unsettled, 0, 0));
+	if (attempt->unsettled == AP_SETTLE_TRIES)
+		ap_attempt_give_up_result(attempt);
+}
+
+/*
+ * Put right what a transaction that failed has left in memory, find out which
+ * job it was, and wait a little where it was none.
  */
 static void
 recover(ApDispatch *dispatch)
@@ -772,33 +838,49 @@ recover(ApDispatch *dispatch)
 			drop(dispatch, attempt);
 	}
 	send_ready(dispatch);
-	ap_lanes_rewind(&dispatch->lanes);
-	dispatch->look_at = now;
 	dispatch->failures++;
-	for (int i = 1; i < dispatch->failures && wait_ms < AP_LONGEST_WAIT_MS; i++)
-		wait_ms *= 2;
-	dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
-	if (dlist_is_empty(&dispatch->ended))
-		return;
-
-	/* find out which one it is, by settling each by itself */
-	if (!dispatch->careful)
-		dispatch->failures = 0;
-	dispatch->careful = true;
-	if (dispatch->failures >= AP_SETTLE_TRIES)
+	if (dispatch->careful && dispatch->settling == 1)
+		put_off(dispatch->settled_alone, now);
+	else if (dispatch->careful && dispatch->claiming != NULL)
 	{
-		ApAttempt  *attempt = dlist_head_element(ApAttempt, node, &dispatch->ended);
-
-		if (attempt->result != NULL)
-			give_up_result(attempt);
-		else
-		{
-			/* its lease will run out */
-			drop(dispatch, attempt);
-			dispatch->nended--;
-		}
+		/* it is looked at again with everything else */
+		ereport(LOG,
+				(errmsg("job " INT64_FORMAT " cannot be claimed, and is passed over for now",
+						dispatch->claiming_place.id)));
+		dispatch->claiming->place = dispatch->claiming_place;
 		dispatch->failures = 0;
 	}
+	else
+	{
+		for (int i = 1; i < dispatch->failures && wait_ms < AP_LONGEST_WAIT_MS; i++)
+			wait_ms *= 2;
+		dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
+		ap_lanes_rewind(&dispatch->lanes);
+	}
+	dispatch->careful = true;
+}
+
+/*
+ * Report the error of a transaction, unless one was just reported: without its
+ * detail and context, which may show what is in a row.
+ */
+static void
+report_error(ApDispatch *dispatch)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ErrorData  *error = CopyErrorData();
+
+	FlushErrorState();
+	if (TimestampDifferenceExceeds(dispatch->reported_at, now, AP_REPORT_MS))
+	{
+		dispatch->reported_at = now;
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errhidestmt(true),
+				 errhidecontext(true),
+				 errmsg("a step of the queue failed, and is tried again: %s", error->message)));
+	}
+	FreeErrorData(error);
 }
 
 /*
@@ -819,8 +901,7 @@ run(ApDispatch *dispatch)
 		MemoryContextSwitchTo(dispatch->context);
 		if (geterrcode() == ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
-		EmitErrorReport();
-		FlushErrorState();
+		report_error(dispatch);
 		ap_queue_rollback(dispatch->queue);
 		recover(dispatch);
 	}
@@ -836,7 +917,7 @@ run(ApDispatch *dispatch)
  * Tell whether nothing is in flight, and nothing can be claimed now.
  */
 bool
-ap_dispatch_is_idle(const ApDispatch *dispatch)
+ap_dispatch_is_idle(ApDispatch *dispatch)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -881,6 +962,7 @@ ap_dispatch_give_up(ApDispatch *dispatch, long grace_ms)
 		gather_ended(dispatch);
 	}
 	dispatch->config.max_jobs = 0;
+	dispatch->careful = false;
 	if (dispatch->nattempts == 0 || ap_queue_begin(dispatch->queue) != AP_QUEUE_OPEN)
 		return;
 	(void) settle(dispatch, &next);

@@ -36,7 +36,7 @@ extern ApDispatch *ap_dispatch_create(ApQueue *queue);
 extern ApDispatchConfig *ap_dispatch_config(ApDispatch *dispatch);
 extern void ap_dispatch_news(ApDispatch *dispatch, const ApNews *news);
 extern bool ap_dispatch_step(ApDispatch *dispatch, long timeout_ms);
-extern bool ap_dispatch_is_idle(const ApDispatch *dispatch);
+extern bool ap_dispatch_is_idle(ApDispatch *dispatch);
 extern int	ap_dispatch_in_flight(const ApDispatch *dispatch);
 extern void ap_dispatch_give_up(ApDispatch *dispatch, long grace_ms);
 

@@ -81,6 +81,8 @@ drain(ApDispatch *dispatch, TimestampTz end)
 static void
 carry_out(ApDispatch *dispatch, TimestampTz end)
 {
+	const MemoryContext context = CurrentMemoryContext;
+
 	PG_TRY();
 	{
 		drain(dispatch, end);
@@ -89,7 +91,8 @@ carry_out(ApDispatch *dispatch, TimestampTz end)
 	{
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(TopTransactionContext);
+		/* which outlives the transaction */
+		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
 		SPI_rollback();

@@ -150,6 +150,26 @@ run_next(PlannedStmt *statement, const char *text, bool read_only_tree,
 }
 
 /*
+ * Run a command while a database has no workers.
+ */
+static void
+run_without_workers(Oid database, PlannedStmt *statement, const char *text, bool read_only_tree,
+					ProcessUtilityContext context, ParamListInfo params,
+					QueryEnvironment *environment, DestReceiver *destination,
+					QueryCompletion *completion)
+{
+	PG_ENSURE_ERROR_CLEANUP(readmit, ObjectIdGetDatum(database));
+	{
+		/* if some stay, the command says so itself */
+		(void) ap_shared_evict(database, AP_EVICT_MS);
+		run_next(statement, text, read_only_tree, context, params, environment,
+				 destination, completion);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(readmit, ObjectIdGetDatum(database));
+	ap_shared_readmit(database);
+}
+
+/*
  * Run a command, with what workers have to do before and after it.
  */
 static void
@@ -157,28 +177,19 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
 		   DestReceiver *destination, QueryCompletion *completion)
 {
-	/* the tree of a command that ends the transaction may end with it */
 	const Node *command = statement->utilityStmt;
-	const bool	is_prepared = IsA(command, TransactionStmt) &&
+	bool		is_transaction = IsA(command, TransactionStmt);
+	bool		is_prepared = is_transaction &&
 		((const TransactionStmt *) command)->kind == TRANS_STMT_COMMIT_PREPARED;
-	const bool	is_transaction = IsA(command, TransactionStmt);
-	const Oid	evicted = database_to_evict(command);
+	Oid			evicted = database_to_evict(command);
 
-	if (!OidIsValid(evicted))
+	if (OidIsValid(evicted))
+		run_without_workers(evicted, statement, text, read_only_tree, context, params,
+							environment, destination, completion);
+	else
 		run_next(statement, text, read_only_tree, context, params, environment,
 				 destination, completion);
-	else
-	{
-		PG_ENSURE_ERROR_CLEANUP(readmit, ObjectIdGetDatum(evicted));
-		{
-			/* if some stay, the command says so itself */
-			(void) ap_shared_evict(evicted, AP_EVICT_MS);
-			run_next(statement, text, read_only_tree, context, params, environment,
-					 destination, completion);
-		}
-		PG_END_ENSURE_ERROR_CLEANUP(readmit, ObjectIdGetDatum(evicted));
-		ap_shared_readmit(evicted);
-	}
+	/* the tree of a command that ends the transaction may have ended with it */
 	if (is_prepared)
 		ap_shared_tell_all();
 	else if (!is_transaction)

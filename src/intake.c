@@ -20,7 +20,6 @@
 #include "compat.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -50,7 +49,7 @@
 #define IN_FLIGHT_INDEX "allpass_queue_in_flight"
 
 /* What the script of the extension gives the queue. */
-#define AP_QUEUE_COLUMNS AP_JOB_IDEMPOTENCY_KEY
+#define AP_QUEUE_COLUMNS AP_JOB_IN_DOUBT
 #define AP_QUEUE_CHECKS 1
 #define AP_QUEUE_TRIGGERS 2
 
@@ -71,6 +70,7 @@ struct ApIntake
 	IndexInfo **infos;			/* of all indexes */
 	bool	   *alike;			/* for each: it has all rows of an intake, or none */
 	Datum		operation;
+	char	   *server_name;
 	Datum		server;
 	/* while it is open */
 	Relation	queue;
@@ -90,15 +90,17 @@ struct ApIntake
 static void
 prepare_defaults(ApIntake *intake, Relation queue)
 {
-	int			count = RelationGetDescr(queue)->natts;
+	TupleDesc	desc = RelationGetDescr(queue);
 
-	intake->defaults = palloc0((Size) count * sizeof(*intake->defaults));
-	for (int i = 0; i < count; i++)
+	intake->defaults = palloc0((Size) desc->natts * sizeof(*intake->defaults));
+	for (int i = 0; i < desc->natts; i++)
 	{
-		Expr	   *expr = (Expr *) build_column_default(queue, i + 1);
+		Expr	   *expr = NULL;
 
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			expr = (Expr *) build_column_default(queue, i + 1);
 		if (expr != NULL)
-			intake->defaults[i] = ExecInitExpr(expr, NULL);
+			intake->defaults[i] = ExecInitExpr(expression_planner(expr), NULL);
 	}
 }
 
@@ -152,6 +154,7 @@ ap_intake_create(Oid function, ApOperation operation)
 	intake->context = intake->estate->es_query_cxt;
 	context = MemoryContextSwitchTo(intake->context);
 	intake->operation = CStringGetTextDatum(intake->endpoint->name);
+	intake->server_name = pstrdup(ap_server);
 	intake->server = CStringGetTextDatum(ap_server);
 	queue = table_open(intake->access.table, RowExclusiveLock);
 	prepare_defaults(intake, queue);
@@ -235,7 +238,9 @@ ap_intake_open(ApIntake *intake, int64 expected)
 	if (intake->bare)
 	{
 		foreach(cell, RelationGetIndexList(intake->queue))
+		{
 			intake->indexes = lappend(intake->indexes, index_open(lfirst_oid(cell), RowExclusiveLock));
+		}
 	}
 	else
 	{
@@ -270,7 +275,7 @@ find_last(ApIntake *intake, const char *name, Datum applicant_id)
 	do
 		job = systable_getnext_ordered(scan, BackwardScanDirection);
 	while (job != NULL &&
-		   strcmp(TextDatumGetCString(job_value(intake, job, AP_JOB_SERVER)), ap_server) != 0);
+		   strcmp(TextDatumGetCString(job_value(intake, job, AP_JOB_SERVER)), intake->server_name) != 0);
 	if (job != NULL)
 		job = heap_copytuple(job);
 	systable_endscan_ordered(scan);
@@ -307,7 +312,7 @@ ap_intake_covers(ApIntake *intake, const char *applicant_id)
 	HeapTuple	job;
 	TM_FailureData failure;
 	TupleTableSlot *slot;
-	bool		covers = false;
+	bool		covers;
 
 	if (intake->waiting != NULL && !ap_keyset_has(intake->waiting, applicant_id))
 		return false;
@@ -368,8 +373,8 @@ flush(ApIntake *intake)
 
 		enter_index(intake, lfirst(cell), intake->infos[i], intake->alike[i]);
 	}
-	ap_shared_note_job(ap_server, DatumGetInt32(intake->slots[0]->tts_values[AP_JOB_PRIORITY - 1]),
-					   intake->opened);
+	ap_shared_note_job(intake->server_name,
+					   DatumGetInt32(intake->slots[0]->tts_values[AP_JOB_PRIORITY - 1]), intake->opened);
 	for (int i = 0; i < intake->count; i++)
 		ExecClearTuple(intake->slots[i]);
 	intake->count = 0;
@@ -477,7 +482,9 @@ ap_intake_close(ApIntake *intake)
 		intake->slots[i] = NULL;
 	}
 	foreach(cell, intake->indexes)
+	{
 		index_close(lfirst(cell), NoLock);
+	}
 	table_close(intake->queue, NoLock);
 	MemoryContextDelete(intake->opened_context);
 	CommandCounterIncrement();

@@ -17,6 +17,10 @@
 /* Concurrent calls to a server whose options are not known yet. */
 #define AP_UNKNOWN_CONCURRENCY 1
 
+/* Of waits before locked jobs are looked at again, doubled each time. */
+#define AP_FIRST_RETURN_MS 50
+#define AP_LAST_RETURN_MS 3000
+
 /*
  * Give the line of a server, which is made where there is none.
  */
@@ -98,6 +102,7 @@ ap_lanes_rewind_line(ApServerLine *line)
 		lane->place.id = 0;
 		lane->is_dry = false;
 		lane->next_due = 0;
+		lane->return_at = 0;
 	}
 }
 
@@ -111,6 +116,15 @@ ap_lanes_rewind(ApLanes *lanes)
 
 	foreach(cell, lanes->lines)
 		ap_lanes_rewind_line(lfirst(cell));
+}
+
+/*
+ * Tell whether a place comes before another.
+ */
+static bool
+comes_before(const ApQueuePlace *a, const ApQueuePlace *b)
+{
+	return a->due < b->due || (a->due == b->due && a->id < b->id);
 }
 
 /*
@@ -140,7 +154,8 @@ ap_lane_news(ApLane *lane, TimestampTz due, TimestampTz now)
 bool
 ap_lane_has_work(const ApLane *lane, TimestampTz now)
 {
-	return !lane->is_dry || lane->next_due <= now;
+	return !lane->is_dry || lane->next_due <= now ||
+		(lane->return_at != 0 && lane->return_at <= now);
 }
 
 /*
@@ -159,6 +174,39 @@ ap_lane_advance(ApLane *lane, const ApQueuePlace *last, TimestampTz now)
 	}
 	if (lane->next_due <= now)
 		lane->next_due = 0;
+}
+
+/*
+ * Have a lane swept again from a place after a while, since somebody has locked
+ * a job there: soon at first.
+ */
+void
+ap_lane_return(ApLane *lane, const ApQueuePlace *place, TimestampTz now)
+{
+	int64		wait_ms = AP_FIRST_RETURN_MS;
+
+	if (lane->return_at == 0 || comes_before(place, &lane->return_to))
+		lane->return_to = *place;
+	if (lane->return_at != 0)
+		return;
+	for (int i = 0; i < lane->returns && wait_ms < AP_LAST_RETURN_MS; i++)
+		wait_ms *= 2;
+	lane->returns++;
+	lane->return_at = TimestampTzPlusMilliseconds(now, wait_ms);
+}
+
+/*
+ * Begin a sweep: go back, if it is time to.
+ */
+void
+ap_lane_begin(ApLane *lane, TimestampTz now)
+{
+	if (lane->return_at == 0 || lane->return_at > now)
+		return;
+	lane->return_at = 0;
+	if (comes_before(&lane->return_to, &lane->place))
+		lane->place = lane->return_to;
+	lane->is_dry = false;
 }
 
 /*
@@ -294,10 +342,9 @@ ap_line_next(const ApServerLine *line, TimestampTz now)
 	{
 		const ApLane *lane = lfirst(cell);
 
-		if (lane->is_dry)
-			next = Min(next, lane->next_due);
-		else
-			next = now;
+		next = Min(next, lane->is_dry ? lane->next_due : now);
+		if (lane->return_at != 0)
+			next = Min(next, lane->return_at);
 	}
 	foreach(cell, line->pauses)
 	{

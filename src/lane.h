@@ -51,6 +51,9 @@ typedef struct ApLane
 	ApQueuePlace place;			/* the sweep has come so far */
 	bool		is_dry;			/* nothing is due behind that place */
 	TimestampTz next_due;		/* of what is not due yet; 0 if not known */
+	ApQueuePlace return_to;		/* where locked jobs were left behind */
+	TimestampTz return_at;		/* when to look at them again; 0 for never */
+	int			returns;		/* in a row */
 } ApLane;
 
 /* All of it. */
@@ -66,6 +69,8 @@ extern void ap_lanes_rewind(ApLanes *lanes);
 extern void ap_lanes_rewind_line(ApServerLine *line);
 extern void ap_lane_news(ApLane *lane, TimestampTz due, TimestampTz now);
 extern bool ap_lane_has_work(const ApLane *lane, TimestampTz now);
+extern void ap_lane_return(ApLane *lane, const ApQueuePlace *place, TimestampTz now);
+extern void ap_lane_begin(ApLane *lane, TimestampTz now);
 extern void ap_lane_advance(ApLane *lane, const ApQueuePlace *last, TimestampTz now);
 
 extern void ap_line_follow(ApServerLine *line, int64 job);

@@ -61,6 +61,9 @@ typedef enum Statement
 	CLAIM_IDS,
 	SETTLE_DONE,
 	SETTLE,
+	LOCKED_IN_LANE,
+	LOCKED_IDS,
+	PEEK,
 	NEXT_DUE,
 	RENEW,
 	RELEASE,
@@ -109,15 +112,32 @@ typedef struct Text
 	"   AND f.server = q.server AND f.applicant_id = q.applicant_id LIMIT 1) IS NULL) "
 
 /* $1 server, $2 now, $3 limit, $4 excluded roles, $5 owner, $6 lease */
+#define IS_CLAIMABLE \
+	"q.server = $1 AND coalesce(q.retry_at, q.run_at) <= $2" \
+	" AND q.requested_by::oid <> ALL ($4) AND" IS_NEXT_OF_APPLICANT
+
 #define CLAIM(which) \
 	"UPDATE %1$sallpass_queue SET state = 'in_flight', attempts = attempts + 1," \
 	" owner = $5, lease_until = $6" \
 	" WHERE id = ANY (ARRAY(SELECT q.id FROM %1$sallpass_queue q" \
-	" WHERE q.server = $1 AND coalesce(q.retry_at, q.run_at) <= $2" \
-	" AND q.requested_by::oid <> ALL ($4) AND" IS_NEXT_OF_APPLICANT which \
-	" LIMIT $3 FOR UPDATE OF q SKIP LOCKED))" \
+	" WHERE " IS_CLAIMABLE which \
+	" LIMIT $3 FOR NO KEY UPDATE OF q SKIP LOCKED))" \
 	" RETURNING id, coalesce(retry_at, run_at), operation, applicant_id, arguments," \
-	" requested_by::oid, attempts, in_doubt, run_at"
+	" requested_by::oid, attempts, in_doubt, run_at, priority"
+
+/* $7 priority, $8 and $9 the place, $10 the only role */
+#define IS_IN_LANE \
+	"AND q.state = 'waiting' AND q.priority = $7 AND (coalesce(q.retry_at, q.run_at), q.id) > ($8, $9)" \
+	" AND ($10 = 0 OR q.requested_by::oid = $10)"
+
+/* $7 ids; waiting, said so that only the primary key fits */
+#define HAS_ID \
+	"AND q.owner IS NULL AND q.finished_at IS NULL AND q.id = ANY ($7)"
+
+/* What could have been claimed, and was not. */
+#define LOCKED(which) \
+	"SELECT coalesce(q.retry_at, q.run_at), q.id, q.priority FROM %1$sallpass_queue q" \
+	" WHERE " IS_CLAIMABLE which " AND $3 > 0 AND $5 <> '' AND $6 IS NOT NULL"
 
 #define CLAIM_TYPES TEXTOID, TIMESTAMPTZOID, INT4OID, OIDARRAYOID, TEXTOID, TIMESTAMPTZOID
 
@@ -136,14 +156,11 @@ static const Text texts[NSTATEMENTS] = {
 		"SELECT server, priority FROM lanes", 0, {0}
 	},
 	[CLAIM_LANE] = {
-		CLAIM("AND q.state = 'waiting' AND q.priority = $7 AND (coalesce(q.retry_at, q.run_at), q.id) > ($8, $9)"
-			  " AND ($10 = 0 OR q.requested_by::oid = $10)"
-			  " ORDER BY coalesce(q.retry_at, q.run_at), q.id"),
+		CLAIM(IS_IN_LANE " ORDER BY coalesce(q.retry_at, q.run_at), q.id"),
 		10, {CLAIM_TYPES, INT4OID, TIMESTAMPTZOID, INT8OID, OIDOID}
 	},
-	/* waiting, said so that only the primary key fits */
 	[CLAIM_IDS] = {
-		CLAIM("AND q.owner IS NULL AND q.finished_at IS NULL AND q.id = ANY ($7)"), 7, {CLAIM_TYPES, INT8ARRAYOID}
+		CLAIM(HAS_ID), 7, {CLAIM_TYPES, INT8ARRAYOID}
 	},
 	/* most jobs end so, and need less to be said of them */
 	[SETTLE_DONE] = {
@@ -167,6 +184,20 @@ static const Text texts[NSTATEMENTS] = {
 		" RETURNING u.n, CASE WHEN u.state <> 'waiting' THEN " NEXT_OF_APPLICANT " END",
 		11, {INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, TEXTOID}
+	},
+	/* these take the arguments of the claims; some are of no matter */
+	[LOCKED_IN_LANE] = {
+		LOCKED(IS_IN_LANE) " LIMIT 1", 10, {CLAIM_TYPES, INT4OID, TIMESTAMPTZOID, INT8OID, OIDOID}
+	},
+	[LOCKED_IDS] = {
+		LOCKED(HAS_ID), 7, {CLAIM_TYPES, INT8ARRAYOID}
+	},
+	[PEEK] = {
+		"SELECT coalesce(retry_at, run_at), id FROM %1$sallpass_queue WHERE state = 'waiting'"
+		" AND server = $1 AND priority = $2 AND coalesce(retry_at, run_at) <= $3"
+		" AND (coalesce(retry_at, run_at), id) > ($4, $5)"
+		" ORDER BY coalesce(retry_at, run_at), id LIMIT 1",
+		5, {TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	},
 	[NEXT_DUE] = {
 		"SELECT coalesce(retry_at, run_at) FROM %1$sallpass_queue WHERE state = 'waiting'"
@@ -227,7 +258,7 @@ static const char *const plan_settings[][2] = {
 	{"default_transaction_read_only", "off"},
 	{"row_security", "on"},
 	{"session_replication_role", "origin"},
-	{"lock_timeout", "1s"},
+	{"lock_timeout", "100ms"},
 };
 
 /*-------------------------------------------------------------------------
@@ -599,6 +630,7 @@ read_claimed(uint64 row)
 	job->attempts = DatumGetInt32(plain_column(row, 7));
 	job->in_doubt = DatumGetBool(plain_column(row, 8));
 	job->run_at = DatumGetTimestampTz(plain_column(row, 9));
+	job->priority = DatumGetInt32(plain_column(row, 10));
 	return job;
 }
 
@@ -630,36 +662,94 @@ oid_array(const Oid *oids, int count)
 }
 
 /*
- * Claim jobs that are due, at most one of each applicant.
+ * Set the arguments of a statement that claims.
  */
-List *
-ap_queue_claim(ApQueue *queue, const ApClaim *claim)
+static void
+set_claim(const ApQueue *queue, const ApClaim *claim, Datum *values)
 {
-	Datum		values[AP_MAX_QUERY_ARGS];
-	bool		by_ids = claim->ids != NULL;
-	uint64		count;
-	List	   *jobs = NIL;
-
 	values[0] = CStringGetTextDatum(claim->server);
 	values[1] = TimestampTzGetDatum(queue->now);
 	values[2] = Int32GetDatum(claim->limit);
 	values[3] = oid_array(claim->excluded_roles, claim->nexcluded);
 	values[4] = CStringGetTextDatum(queue->owner);
 	values[5] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(queue->now, AP_LEASE_MS));
-	if (by_ids)
-		values[6] = int64_array(claim->ids, claim->nids);
-	else
+	if (claim->ids != NULL)
 	{
-		values[6] = Int32GetDatum(claim->priority);
-		values[7] = TimestampTzGetDatum(claim->after.due);
-		values[8] = Int64GetDatum(claim->after.id);
-		values[9] = ObjectIdGetDatum(claim->only_role);
+		values[6] = int64_array(claim->ids, claim->nids);
+		return;
 	}
-	count = run(queue, by_ids ? CLAIM_IDS : CLAIM_LANE, values, NULL);
+	values[6] = Int32GetDatum(claim->priority);
+	values[7] = TimestampTzGetDatum(claim->after.due);
+	values[8] = Int64GetDatum(claim->after.id);
+	values[9] = ObjectIdGetDatum(claim->only_role);
+}
+
+/*
+ * Claim jobs that are due, at most one of each applicant.  Those that somebody
+ * has locked are left out.
+ */
+List *
+ap_queue_claim(ApQueue *queue, const ApClaim *claim)
+{
+	Datum		values[AP_MAX_QUERY_ARGS];
+	uint64		count;
+	List	   *jobs = NIL;
+
+	set_claim(queue, claim, values);
+	count = run(queue, claim->ids != NULL ? CLAIM_IDS : CLAIM_LANE, values, NULL);
 	for (uint64 i = 0; i < count; i++)
 		jobs = lappend(jobs, read_claimed(i));
 	SPI_freetuptable(SPI_tuptable);
 	return jobs;
+}
+
+/*
+ * List the jobs, or at least one, that could have been claimed by a claim that
+ * was not filled: somebody has them locked.
+ */
+List *
+ap_queue_locked(ApQueue *queue, const ApClaim *claim)
+{
+	Datum		values[AP_MAX_QUERY_ARGS];
+	uint64		count;
+	List	   *jobs = NIL;
+
+	set_claim(queue, claim, values);
+	count = run(queue, claim->ids != NULL ? LOCKED_IDS : LOCKED_IN_LANE, values, NULL);
+	for (uint64 i = 0; i < count; i++)
+	{
+		ApClaimed  *job = palloc0(sizeof(*job));
+
+		job->place.due = DatumGetTimestampTz(plain_column(i, 1));
+		job->place.id = DatumGetInt64(plain_column(i, 2));
+		job->priority = DatumGetInt32(plain_column(i, 3));
+		jobs = lappend(jobs, job);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return jobs;
+}
+
+/*
+ * Find the job in a lane that is due next after a place.  Returns false if there
+ * is none.
+ */
+bool
+ap_queue_peek(ApQueue *queue, const ApClaim *claim, ApQueuePlace *place)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->server), Int32GetDatum(claim->priority),
+		TimestampTzGetDatum(queue->now), TimestampTzGetDatum(claim->after.due),
+		Int64GetDatum(claim->after.id)
+	};
+	bool		found = run(queue, PEEK, values, NULL) > 0;
+
+	if (found)
+	{
+		place->due = DatumGetTimestampTz(plain_column(0, 1));
+		place->id = DatumGetInt64(plain_column(0, 2));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return found;
 }
 
 /*-------------------------------------------------------------------------

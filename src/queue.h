@@ -60,6 +60,7 @@ typedef struct ApClaimed
 	int			attempts;		/* with this one */
 	bool		in_doubt;		/* an earlier attempt may have succeeded */
 	TimestampTz run_at;
+	int			priority;
 } ApClaimed;
 
 typedef struct ApSettlement
@@ -100,6 +101,8 @@ extern Oid	ap_queue_function(const ApQueue *queue, const char *operation);
 
 extern List *ap_queue_lanes(ApQueue *queue);
 extern List *ap_queue_claim(ApQueue *queue, const ApClaim *claim);
+extern List *ap_queue_locked(ApQueue *queue, const ApClaim *claim);
+extern bool ap_queue_peek(ApQueue *queue, const ApClaim *claim, ApQueuePlace *place);
 extern int	ap_queue_settle(ApQueue *queue, const ApSettlement *jobs, int count, int64 *next);
 extern TimestampTz ap_queue_next_due(ApQueue *queue, const char *server, int priority);
 extern void ap_queue_renew(ApQueue *queue, const int64 *ids, int count);

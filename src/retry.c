@@ -24,12 +24,13 @@
 #define AP_LONGEST_REQUEST_MS (60 * 60 * 1000)
 
 /*
- * Tell whether an HTTP status is a passing one.
+ * Tell whether an HTTP status is a passing one.  A redirect is: something before
+ * the API sends it while that is not there.
  */
 static bool
 is_passing(int http_status)
 {
-	return http_status == 408 || http_status == 425 || http_status == 429 ||
+	return http_status < 400 || http_status == 408 || http_status == 425 || http_status == 429 ||
 		(http_status >= 500 && http_status <= 599);
 }
 

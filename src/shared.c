@@ -240,6 +240,14 @@ tell(const ApNews *news)
 		if (slot->process != NULL)
 			SetLatch(&slot->process->procLatch);
 	}
+	/* a job that somebody waits for may have been cancelled */
+	for (int i = 0; news->all && i < AP_MAX_WATCHERS; i++)
+	{
+		const Watcher *watcher = &shared->watchers[i];
+
+		if (watcher->process != NULL && watcher->database == MyDatabaseId)
+			SetLatch(&watcher->process->procLatch);
+	}
 	if (!anybody && (news->all || news->count > 0))
 		call_launcher(MyDatabaseId);
 	LWLockRelease(shared->lock);

@@ -48,6 +48,7 @@ typedef struct Definition
 	char	   *flow;
 	Column		key;
 	Column		columns[lengthof(names)];
+	Oid			role;			/* whose the intake is */
 	ApIntake   *intake;
 } Definition;
 
@@ -192,7 +193,7 @@ get_definition(FunctionCallInfo fcinfo, const Definition *kind, ApOperation oper
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	MemoryContext context;
 
-	if (definition != NULL)
+	if (definition != NULL && definition->role == GetUserId())
 		return definition;
 	context = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	definition = palloc(sizeof(*definition));
@@ -201,6 +202,7 @@ get_definition(FunctionCallInfo fcinfo, const Definition *kind, ApOperation oper
 		refuse(definition, ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "must be called as a trigger");
 	check_event(definition, trigger);
 	read_arguments(definition, trigger);
+	definition->role = GetUserId();
 	definition->intake = ap_intake_create(fcinfo->flinfo->fn_oid, operation);
 	MemoryContextSwitchTo(context);
 	fcinfo->flinfo->fn_extra = definition;

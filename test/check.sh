@@ -22,7 +22,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/test/lib.sh"
 
 STEPS="build-gcc build-clang build-sandbox codes layers style docs lint-selftest
-	exports cppcheck shellcheck sandbox regress tap examples fuzz memory"
+	exports cppcheck shellcheck sandbox regress isolation tap examples fuzz memory"
 
 passed=0 failed=0 total=''
 
@@ -113,7 +113,7 @@ step_sandbox()
 step_regress()
 {
 	need_server || return 1
-	set -- installcheck TAP_TESTS=
+	set -- installcheck TAP_TESTS= ISOLATION=
 	[ -z "${REGRESS:-}" ] || set -- "$@" "REGRESS=$REGRESS"
 	regress_rc=0
 	make_in "$TREE" -j 1 "$@" || regress_rc=1
@@ -122,6 +122,19 @@ step_regress()
 	fi
 	server_is_sound "$WORK/server.log" || regress_rc=1
 	return "$regress_rc"
+}
+
+# The tests of sessions side by side.
+step_isolation()
+{
+	need_server || return 1
+	isolation_rc=0
+	make_in "$TREE" -j 1 installcheck TAP_TESTS= REGRESS= || isolation_rc=1
+	if [ -s "$TREE/regression.diffs" ]; then
+		head -n 200 "$TREE/regression.diffs"
+	fi
+	server_is_sound "$WORK/server.log" || isolation_rc=1
+	return "$isolation_rc"
 }
 
 # The tests that psql cannot express.

@@ -51,22 +51,27 @@ heading()
 }
 
 begin "$top"
-# shellcheck disable=SC2119  # no settings of the cluster
-begin_running
+begin_running "shared_preload_libraries = 'allpass'"
 tell_sandbox seed '{"count":1,"prefix":"c-","status":"APPROVED"}'
 
 printf 'PostgreSQL %s, talking to a local sandbox of the Allpass API.\n\n' \
 	"$("$PG_CONFIG" --version | sed 's/PostgreSQL //')"
 play demo.sql -v url="$ALLPASS_SANDBOX_URL"
 
-heading "14. The same, encrypted with aes-256-gcm in both directions.  Answers that" \
+printf '\n'
+tell_sandbox faults '[{"operation":"create_applicant","applicant":"p-2","status":503,"times":1},
+	{"operation":"create_applicant","applicant":"p-4","drop":"after","times":1},
+	{"operation":"schedule_deletion","applicant":"p-3","status":429,"retry_after":"1","times":1}]'
+play demo-queue.sql
+
+heading "21. The same, encrypted with aes-256-gcm in both directions.  Answers that" \
 	"   are not signed are refused from here on."
 play_encrypted aes-256-gcm \
 	"ADD encryption 'aes-256-gcm', ADD encrypt_requests 'on',
 	ADD require_signature 'on'" \
 	"ADD crypto_key '$CRYPTO_KEY'" d-1 queries
 
-heading "15. And with aes-256-cbc, which signs with a key of its own."
+heading "22. And with aes-256-cbc, which signs with a key of its own."
 play_encrypted aes-256-cbc "SET encryption 'aes-256-cbc'" "ADD hmac_key '$HMAC_KEY'" d-2 none
 
 heading "That is all.  README.md tells how to connect it with the real Allpass."

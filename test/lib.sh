@@ -428,14 +428,15 @@ uninstall_extension()
 # --- the cluster ------------------------------------------------------------
 
 # Make and start a cluster in $WORK.  It listens on a socket there only, which
-# nobody else can reach, so no port has to be found and no password made.
+# nobody else can reach, so no port has to be found and no password made.  What
+# is given are more lines of its configuration.
 start_cluster()
 {
 	as_user initdb -D "$WORK/data" -U postgres --auth=trust --no-sync \
 		--encoding=UTF8 --locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 ||
 		die_with_log "$WORK/initdb.log" "could not make a cluster"
 	printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORK'" \
-		"fsync = off" "autovacuum_naptime = '1h'" "timezone = 'UTC'" \
+		"fsync = off" "autovacuum_naptime = '1h'" "timezone = 'UTC'" "$@" \
 		>>"$WORK/data/postgresql.conf"
 	cluster=$WORK/data
 	as_user pg_ctl -D "$cluster" -l "$WORK/server.log" -w start >"$WORK/pg_ctl.log" 2>&1 || {
@@ -542,7 +543,8 @@ begin()
 	export WORK TREE
 }
 
-# Build and start everything that runs, for the commands that only use it.
+# Build and start everything that runs, for the commands that only use it.  What
+# is given are more lines of the cluster's configuration.
 begin_running()
 {
 	say "building the extension for PostgreSQL $PG_MAJOR and the sandbox ..."
@@ -551,6 +553,6 @@ begin_running()
 	make_in "$TREE/test/sandbox" >"$WORK/build.log" 2>&1 ||
 		die_with_log "$WORK/build.log" "could not build the sandbox"
 	install_extension "$TREE"
-	start_cluster
+	start_cluster "$@"
 	start_sandbox
 }

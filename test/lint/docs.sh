@@ -22,12 +22,19 @@ functions()
 		sed 's/ DEFAULT / = /g'
 }
 
-# Print the row types of the scripts: the name, a bar, a column with its type.
+# Print the row types and tables of the scripts: the name, a bar, a column with
+# its type.
 columns()
 {
 	awk '
-		/^CREATE TYPE / { type = $3; next }
-		/^\t/ && type { gsub(/["\t,;]|\);$/, ""); print type "|" $0; next }
+		/^CREATE (TYPE|TABLE) / { type = $3; next }
+		/^\t[a-z"]/ && type {
+			gsub(/["\t,;]|\);$/, "")
+			sub(/ (COLLATE|GENERATED|NOT NULL|DEFAULT|PRIMARY KEY|CHECK).*/, "")
+			print type "|" $0
+			next
+		}
+		/^\t/ { next }
 		{ type = "" }' sql/allpass--*.sql
 }
 
@@ -84,7 +91,7 @@ check_names()
 	grep -oE '\ballpass_[a-z_]+' README.md | sort -u | while IFS= read -r name; do
 		# the server of an example
 		[ "$name" != allpass_test ] || continue
-		grep -qE "^CREATE (FUNCTION|TYPE) $name\b" sql/allpass--*.sql ||
+		grep -qE "^CREATE (FUNCTION|PROCEDURE|TYPE|TABLE|VIEW|TRIGGER) $name\b" sql/allpass--*.sql ||
 			echo "README.md names $name, which does not exist"
 	done
 }

@@ -214,4 +214,55 @@ DROP USER MAPPING FOR PUBLIC SERVER allpass;
 CALL expect('KY004', 'allpass_status(''plain/1'')');
 CREATE USER MAPPING FOR PUBLIC SERVER allpass OPTIONS (api_key 'sandbox-key');
 CALL expect('00000', 'allpass_status(''plain/1'')');
+
+-- the queue, with everything that may become of a job; there is no extension
+-- here but its objects, so the catalog is told that there is
+SET allow_system_table_mods = on;
+INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+VALUES (99999, 'allpass', 10, 'public'::regnamespace, true, '1.1');
+RESET allow_system_table_mods;
+ALTER SERVER allpass OPTIONS (DROP rate_limit, SET max_concurrency '8');
+CREATE PROCEDURE expect_jobs(expected text) LANGUAGE plpgsql AS $$
+DECLARE
+	found text := (SELECT string_agg(state || coalesce(' ' || sqlstate, ''), ', ' ORDER BY id) FROM allpass_queue);
+BEGIN
+	IF found IS DISTINCT FROM expected THEN
+		RAISE EXCEPTION 'jobs are %, not %', found, expected;
+	END IF;
+END
+$$;
+CREATE TABLE people (id text PRIMARY KEY, email text);
+CREATE TRIGGER verify AFTER INSERT ON people REFERENCING NEW TABLE AS rows
+	FOR EACH STATEMENT EXECUTE FUNCTION allpass_verify_trigger('basic', 'id', 'email=email');
+CREATE TRIGGER forget AFTER DELETE ON people
+	FOR EACH ROW EXECUTE FUNCTION allpass_forget_trigger('id');
+INSERT INTO people SELECT 'q/' || i, 'q' || i || '@example.com' FROM generate_series(1, 3) i;
+DELETE FROM people WHERE id = 'q/1';
+SELECT allpass_enqueue('restore', 'q/1'), allpass_enqueue('move_to_flow', 'q/2', '{"flow_id": 2}', request_key => 'k'),
+	allpass_enqueue('aml_search', NULL, '{"blockchain": "BTC", "address": "bc1qexample"}'), allpass_enqueue('restore', 'nobody');
+SELECT allpass_cancel(allpass_enqueue('restore', 'q/3'));
+CALL expect('22023', 'allpass_enqueue(''token'', ''q/1'')');
+CALL expect('22023', 'allpass_enqueue(''restore'', ''q/1'', ''{"a": 1}'')');
+\! sh "$CONTROL" POST faults '[{"operation":"create_applicant","applicant":"q/3","drop":"after","times":1},{"operation":"schedule_deletion","status":503,"times":1},{"operation":"move_to_flow","body":"<html>","times":1},{"operation":"aml_search","status":429,"retry_after":"1","times":1}]'
+CALL allpass_drain(max_jobs => 2);
+CALL allpass_drain();
+SELECT count(allpass_wait(id, '0')) FROM allpass_queue;
+UPDATE allpass_queue SET retry_at = NULL WHERE state = 'waiting';
+DELETE FROM allpass_queue_pauses;
+CALL allpass_drain();
+CALL expect_jobs('done, done, done, done, done, done, done, failed KY404, cancelled');
+SELECT allpass_retry('restore'), count(*) FROM allpass_queue_status;
+\! sh "$CONTROL" POST faults '{"operation":"restore","delay_ms":60000}'
+SET statement_timeout = '3s';
+\set ON_ERROR_STOP off
+CALL allpass_drain();
+\set ON_ERROR_STOP on
+SELECT 1 / (:'LAST_ERROR_SQLSTATE' = '57014')::integer;
+RESET statement_timeout;
+\! sh "$CONTROL" DELETE faults
+CALL expect_jobs('done, done, done, done, done, done, done, waiting KY404, cancelled');
+ALTER USER MAPPING FOR PUBLIC SERVER allpass OPTIONS (SET api_key 'another-key');
+CALL allpass_drain();
+CALL expect_jobs('done, done, done, done, done, done, done, waiting KY401, cancelled');
+DELETE FROM allpass_queue;
 SELECT 'finished';

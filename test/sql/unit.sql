@@ -16,6 +16,8 @@ CREATE FUNCTION unit_from_hex(text) RETURNS bytea AS :'module' LANGUAGE C STRICT
 CREATE FUNCTION unit_from_base64(text) RETURNS bytea AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION unit_to_hex(bytea) RETURNS text AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION unit_buffer() RETURNS text AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION unit_retry(code text, http_status integer, sent boolean, retry_after bigint) RETURNS text AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION unit_delay(failures integer, asked bigint, chance float8) RETURNS bigint AS :'module' LANGUAGE C STRICT;
 
 --
 -- The vectors of the facts: which signature opens under which options.
@@ -68,5 +70,17 @@ FROM generate_series(1, 1000) AS a;
 SELECT value, unit_from_hex(value), unit_from_base64(value) FROM unnest(ARRAY['', '0', '00', '000', '0000', '0x00', ' 00', '00 ', 'AA==', 'AA=A', 'A===', '====', '=AAA', 'AAAA=', 'AAAAA', E'AAAA\n', E'AA\nAA', 'AAAA AAAA', 'AAAAAA==', 'AA==AAAA', 'ééé']) AS value;
 SELECT unit_buffer();
 
+--
+-- What becomes of a job: by HTTP status, and by what else can go wrong.
+--
+SELECT unit_retry('refused', s, true, 0) AS outcome, string_agg(s::text, ' ' ORDER BY s) AS statuses
+FROM unnest('{302,400,401,403,404,408,409,410,422,425,429,451,499,500,501,502,503,504,599}'::int[]) AS s GROUP BY 1 ORDER BY min(s);
+SELECT after, unit_retry('refused', 429, true, after) AS "429", unit_retry('refused', 503, true, after) AS "503", unit_retry('refused', 401, true, after) AS "401"
+FROM unnest('{1,120,3600,1000000000000}'::bigint[]) AS after;
+SELECT code, unit_retry(code, 0, false, 0) AS unsent, unit_retry(code, 0, true, 0) AS sent
+FROM unnest('{ok,bad argument,denied,limit,no memory,unreachable,not understood,not opened,not configured}'::text[]) AS code;
+SELECT failures, unit_delay(failures, 0, 0) AS "from", unit_delay(failures, 0, 1) AS "to", unit_delay(failures, 400000, 1) AS asked
+FROM unnest('{0,1,2,3,8,9,10,1000000}'::int[]) AS failures;
+
 DROP TABLE mac;
-DROP FUNCTION unit_open(text, text, text, integer, boolean, text, text, text), unit_round_trips(integer), unit_from_hex(text), unit_from_base64(text), unit_to_hex(bytea), unit_buffer();
+DROP FUNCTION unit_open(text, text, text, integer, boolean, text, text, text), unit_round_trips(integer), unit_from_hex(text), unit_from_base64(text), unit_to_hex(bytea), unit_buffer(), unit_retry(text, integer, boolean, bigint), unit_delay(integer, bigint, float8);

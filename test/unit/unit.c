@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * unit.c
- *		Unit tests of the sealing and its parts, as SQL functions.
+ *		Unit tests of the sealing, its parts, and the policy of retries, as SQL
+ *		functions.
  *
  * It is linked with the extension's own objects, so what is tested is what
  * runs.  Random numbers are of a fixed seed, so that a failure can be repeated;
@@ -18,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/expandeddatum.h"	/* and with it the macros of varlena values */
 
+#include "retry.h"
 #include "seal.h"
 
 AP_COMPAT_MODULE_MAGIC("unit", "1.0");
@@ -400,4 +402,50 @@ unit_buffer(PG_FUNCTION_ARGS)
 		}
 	}
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d runs, %d wrong", runs, wrong)));
+}
+
+/*
+ * SQL function: unit_retry(code text, http_status integer, sent boolean,
+ * retry_after bigint) returns text
+ *
+ * Says what becomes of a job with this outcome, and how long all jobs that it
+ * concerns are paused after the first and after ten failures.
+ */
+PG_FUNCTION_INFO_V1(unit_retry);
+Datum
+unit_retry(PG_FUNCTION_ARGS)
+{
+	static const char *const codes[] = {
+		"ok", "bad argument", "bad option", "denied", "limit", "no memory", "unreachable",
+		"not understood", "not opened", "not configured", "refused", NULL
+	};
+	static const char *const verdicts[] = {"done", "failed", "again"};
+	static const char *const scopes[] = {"job", "role", "server"};
+	ApStatus	status = {0};
+	ApRetry		retry;
+
+	status.code = (ApCode) word(PG_GETARG_TEXT_PP(0), codes);
+	status.http_status = PG_GETARG_INT32(1);
+	status.sent = PG_GETARG_BOOL(2);
+	status.retry_after_s = PG_GETARG_INT64(3);
+	retry = ap_retry_judge(&status);
+	if (retry.verdict != AP_VERDICT_AGAIN)
+		PG_RETURN_TEXT_P(cstring_to_text(verdicts[retry.verdict]));
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s, %s%s%s, least " INT64_FORMAT ", pause " INT64_FORMAT " to " INT64_FORMAT,
+											  verdicts[retry.verdict], scopes[retry.scope],
+											  retry.charged ? "" : ", free",
+											  retry.in_doubt ? ", in doubt" : "", retry.least_ms,
+											  ap_retry_pause(retry.scope, &status, 1),
+											  ap_retry_pause(retry.scope, &status, 10))));
+}
+
+/*
+ * SQL function: unit_delay(failures integer, least bigint, chance float8)
+ * returns bigint
+ */
+PG_FUNCTION_INFO_V1(unit_delay);
+Datum
+unit_delay(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(ap_retry_delay(PG_GETARG_INT32(0), PG_GETARG_INT64(1), PG_GETARG_FLOAT8(2)));
 }
