@@ -260,6 +260,7 @@ sub arrival
 	$queue->settle;
 }
 
+$AllpassTest::patience = 20;
 # Locks of others
 {
 	begin();
