@@ -22,6 +22,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 
 #include "dispatch.h"
@@ -125,7 +126,8 @@ allpass_worker_main(Datum slot)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	pqsignal(SIGINT, SIG_IGN);
+	/* lock_timeout, too, comes this way */
+	pqsignal(SIGINT, StatementCancelHandler);
 	BackgroundWorkerUnblockSignals();
 
 	database = ap_shared_attach(DatumGetInt32(slot), &index);
