@@ -44,6 +44,7 @@ struct ApHttpPool
 	int			max_connections;
 	int64		deadline;		/* of libcurl's timer, in ms; -1 for none */
 	int			active;			/* transfers under way */
+	int			unsent;			/* of these, whose request is not on the wire */
 	bool		broken;			/* libcurl gave up on the multi handle */
 	bool		has_streams;	/* the server speaks HTTP/2 or newer */
 	CURL	   *idle[AP_IDLE_HANDLES];
@@ -66,6 +67,9 @@ struct ApHttpTransfer
 };
 
 static dlist_head pools = DLIST_STATIC_INIT(pools);
+
+/* The system's certificates are in a file, as libcurl was built. */
+static bool has_ca_file = false;
 
 /*
  * Give the time of a steady clock in microseconds.
@@ -133,7 +137,8 @@ on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void) local_port;
 	if (transfer->once && transfer->sends > 0)
 		return CURL_PREREQFUNC_ABORT;
-	transfer->sends++;
+	if (transfer->sends++ == 0)
+		transfer->pool->unsent--;
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -216,6 +221,7 @@ initialise(void)
 		block_signals(&old);
 		initialised = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 		restore_signals(&old);
+		has_ca_file = curl_version_info(CURLVERSION_NOW)->cainfo != NULL;
 	}
 	return initialised;
 }
@@ -351,6 +357,8 @@ release(void *arg)
 	{
 		curl_multi_remove_handle(pool->multi, transfer->easy);
 		pool->active--;
+		if (transfer->sends == 0)
+			pool->unsent--;
 	}
 	if (transfer->easy != NULL)
 	{
@@ -408,7 +416,7 @@ prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
 	SET(CURLOPT_ERRORBUFFER, transfer->error);
 	if (request->ca_file != NULL)
 		SET(CURLOPT_CAINFO, request->ca_file);
-	if (request->ca_file != NULL || curl_version_info(CURLVERSION_NOW)->cainfo != NULL)
+	if (request->ca_file != NULL || has_ca_file)
 		SET(CURLOPT_CAPATH, NULL);
 	if (request->is_post)
 	{
@@ -419,25 +427,6 @@ prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
 	else
 		SET(CURLOPT_HTTPGET, 1L);
 	return ok;
-}
-
-/*
- * See to it that no idle connection is used that is closed or that has input
- * which belongs to no request.  Of HTTP/2, control frames may come any time,
- * and a stream is not mistaken for another.
- */
-static void
-check_idle(ApHttpPool *pool)
-{
-	bool		spoiled = ap_sockets_spoil(pool, pool->has_streams);
-
-	/* older ones look at a connection themselves, always, before they use it again */
-#if LIBCURL_VERSION_NUM >= 0x081000
-	if (spoiled)
-		curl_multi_setopt(pool->multi, CURLMOPT_NETWORK_CHANGED, CURLMNWC_CLEAR_CONNS);
-#else
-	(void) spoiled;
-#endif
 }
 
 /*
@@ -462,8 +451,6 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 			close_multi(pool);
 		(void) open_multi(pool);
 	}
-	if (pool->multi != NULL)
-		check_idle(pool);
 	transfer->easy = pool->nidle > 0 ? pool->idle[--pool->nidle] : make_easy();
 	transfer->headers = copy_headers(request->headers);
 	if (pool->multi != NULL && transfer->easy != NULL && transfer->headers != NULL &&
@@ -475,6 +462,7 @@ ap_http_start(ApHttpPool *pool, const ApHttpRequest *request, ApStatus *status)
 		return NULL;
 	}
 	pool->active++;
+	pool->unsent++;
 	return transfer;
 }
 
@@ -497,22 +485,41 @@ ap_http_was_sent(const ApHttpTransfer *transfer)
 }
 
 /*
- * Let libcurl act on a socket or its timer, and note what has ended.
+ * See to it that no idle connection is used that is closed or that has input
+ * which belongs to no request.  Of HTTP/2, control frames may come any time,
+ * and a stream is not mistaken for another.
+ */
+static void
+check_idle(ApHttpPool *pool)
+{
+	bool		spoiled = ap_sockets_spoil(pool, pool->has_streams);
+
+	/* older ones look at a connection themselves, always, before they use it again */
+#if LIBCURL_VERSION_NUM >= 0x081000
+	if (spoiled)
+		curl_multi_setopt(pool->multi, CURLMOPT_NETWORK_CHANGED, CURLMNWC_CLEAR_CONNS);
+#else
+	(void) spoiled;
+#endif
+}
+
+/*
+ * Let libcurl act on a socket or its timer, and note what has ended.  Signals
+ * are blocked by the caller, once for all that is due.
  */
 static void
 drive(ApHttpPool *pool, curl_socket_t fd, int events)
 {
-	sigset_t	old;
 	CURLMcode	code;
 	int			running;
 	int			left;
 	CURLMsg    *message;
 
-	block_signals(&old);
+	if (pool->unsent > 0)
+		check_idle(pool);
 	code = curl_multi_socket_action(pool->multi, fd, events, &running);
 	if (code != CURLM_OK && code != CURLM_BAD_SOCKET)
 		pool->broken = true;
-	restore_signals(&old);
 
 	while ((message = curl_multi_info_read(pool->multi, &left)) != NULL)
 	{
@@ -549,6 +556,7 @@ run_timers(long *timeout_ms)
 	dlist_iter	iter;
 	bool		ran = false;
 	int64		now = ap_http_clock_us() / 1000;
+	sigset_t	old;
 
 	dlist_foreach(iter, &pools)
 	{
@@ -559,7 +567,9 @@ run_timers(long *timeout_ms)
 		if (pool->deadline <= now)
 		{
 			pool->deadline = -1;
+			block_signals(&old);
 			drive(pool, CURL_SOCKET_TIMEOUT, 0);
+			restore_signals(&old);
 			ran = true;
 		}
 		else if (*timeout_ms < 0 || pool->deadline - now < *timeout_ms)
@@ -575,9 +585,14 @@ run_timers(long *timeout_ms)
 void
 ap_http_wait(long timeout_ms)
 {
+	sigset_t	old;
+
 	CHECK_FOR_INTERRUPTS();
-	if (!run_timers(&timeout_ms))
-		ap_sockets_wait(timeout_ms, on_ready);
+	if (run_timers(&timeout_ms) || !ap_sockets_wait(timeout_ms))
+		return;
+	block_signals(&old);
+	ap_sockets_report(on_ready);
+	restore_signals(&old);
 }
 
 /*-------------------------------------------------------------------------

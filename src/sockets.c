@@ -11,12 +11,16 @@
  * libcurl does not return all of them through ap_sockets_close() (7.88 closes a
  * socket that never got connected by itself).
  *
+ * A new socket is added to the set as it is; one that leaves it makes the set
+ * be built anew, as the server's sets cannot give up a single event.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "compat.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +33,9 @@
 
 /* Events handled per wake-up; more wait for the next one. */
 #define AP_EVENTS_PER_WAIT 64
+
+/* Parked sockets looked at by one system call. */
+#define AP_LOOKS_PER_CALL 64
 
 /* Reads of what arrives out of turn, before the connection is given up anyway. */
 #define AP_SWALLOW_READS 64
@@ -48,8 +55,19 @@ static Socket *sockets = NULL;
 static int	nsockets = 0;
 static int	sockets_size = 0;
 
+/* The places in the table by descriptor, plus one; 0 for none. */
+static int *places = NULL;
+static int	places_size = 0;
+
 static WaitEventSet *waits = NULL;
+static int	waits_size = 0;
+static int	nwaits = 0;			/* events in the set */
 static bool stale = true;		/* the set must be built anew */
+static bool changed = false;	/* some socket wants what the set does not say */
+
+/* What the last wait brought. */
+static WaitEvent ready_events[AP_EVENTS_PER_WAIT];
+static int	nready = 0;
 
 /*
  * Find a socket in the table, or NULL.
@@ -57,12 +75,31 @@ static bool stale = true;		/* the set must be built anew */
 static Socket *
 find(int fd)
 {
-	for (int i = 0; i < nsockets; i++)
-	{
-		if (sockets[i].fd == fd)
-			return &sockets[i];
-	}
-	return NULL;
+	if (fd < 0 || fd >= places_size || places[fd] == 0)
+		return NULL;
+	return &sockets[places[fd] - 1];
+}
+
+/*
+ * Make room in an array for one more entry; false when out of memory.
+ */
+static bool
+make_room(void **array, int *size, int needed, size_t entry_size)
+{
+	int			larger = Max(64, *size);
+	void	   *moved;
+
+	if (needed < *size)
+		return true;
+	while (larger <= needed)
+		larger *= 2;
+	moved = realloc(*array, larger * entry_size);
+	if (moved == NULL)
+		return false;
+	memset((char *) moved + *size * entry_size, 0, (larger - *size) * entry_size);
+	*array = moved;
+	*size = larger;
+	return true;
 }
 
 /*
@@ -74,20 +111,14 @@ add(int fd)
 {
 	Socket	   *socket;
 
-	if (nsockets == sockets_size)
-	{
-		int			size = Max(16, sockets_size * 2);
-		Socket	   *larger = realloc(sockets, size * sizeof(Socket));
-
-		if (larger == NULL)
-			return NULL;
-		sockets = larger;
-		sockets_size = size;
-	}
+	if (!make_room((void **) &sockets, &sockets_size, nsockets, sizeof(Socket)) ||
+		!make_room((void **) &places, &places_size, fd, sizeof(int)))
+		return NULL;
 	socket = &sockets[nsockets++];
 	memset(socket, 0, sizeof(*socket));
 	socket->fd = fd;
 	socket->pos = -1;
+	places[fd] = nsockets;
 	return socket;
 }
 
@@ -99,7 +130,13 @@ drop(Socket *socket)
 {
 	if (socket->pos >= 0)
 		stale = true;
-	*socket = sockets[--nsockets];
+	places[socket->fd] = 0;
+	nsockets--;
+	if (socket != &sockets[nsockets])
+	{
+		*socket = sockets[nsockets];
+		places[socket->fd] = socket - sockets + 1;
+	}
 }
 
 /*
@@ -124,6 +161,23 @@ drop_closed(Socket *socket)
 }
 
 /*
+ * Count one more descriptor among those that the server hands out; false if
+ * there are too many, even without sockets of ours that were closed unnoticed.
+ */
+static bool
+count_descriptor(void)
+{
+	if (AcquireExternalFD())
+		return true;
+	for (int i = nsockets - 1; i >= 0; i--)
+	{
+		if (sockets[i].ours && get_inode(sockets[i].fd) != sockets[i].inode)
+			drop_closed(&sockets[i]);
+	}
+	return AcquireExternalFD();
+}
+
+/*
  * Open a socket, counted among the descriptors that the server hands out.
  * Returns -1 on failure.
  */
@@ -133,14 +187,15 @@ ap_sockets_open(int family, int type, int protocol)
 	Socket	   *entry;
 	int			fd;
 
-	for (int i = nsockets - 1; i >= 0; i--)
-	{
-		if (sockets[i].ours && get_inode(sockets[i].fd) != sockets[i].inode)
-			drop_closed(&sockets[i]);
-	}
-	if (!AcquireExternalFD())
+	if (!count_descriptor())
 		return -1;
 	fd = socket(family, type | SOCK_CLOEXEC, protocol);
+	/* whatever had this number before is closed */
+	entry = find(fd);
+	if (entry != NULL && entry->ours)
+		drop_closed(entry);
+	else if (entry != NULL)
+		drop(entry);
 	entry = fd >= 0 ? add(fd) : NULL;
 	if (entry == NULL)
 	{
@@ -185,8 +240,8 @@ ap_sockets_watch(int fd, int events, void *owner)
 		return false;
 	socket->events = events;
 	socket->owner = owner;
-	if (socket->pos < 0)
-		stale = true;
+	if (socket->pos < 0 || socket->registered != events)
+		changed = true;
 	return true;
 }
 
@@ -230,20 +285,34 @@ spoil(int fd, bool may_talk)
 /*
  * Look at the parked sockets of an owner before one is used again, and tell
  * whether any of them must not be.  An answer that came before its request is
- * none: on a kept-alive connection it would be taken for the next one.
+ * none: on a kept-alive connection it would be taken for the next one.  One
+ * look of the kernel tells which sockets have anything to say at all.
  */
 bool
 ap_sockets_spoil(const void *owner, bool may_talk)
 {
+	struct pollfd looks[AP_LOOKS_PER_CALL];
 	bool		spoiled = false;
 
-	for (int i = 0; i < nsockets; i++)
+	for (int i = 0; i < nsockets;)
 	{
-		Socket	   *socket = &sockets[i];
+		int			count = 0;
+		bool		failed;
 
-		if (socket->ours && socket->events == 0 && socket->owner == owner &&
-			get_inode(socket->fd) == socket->inode)
-			spoiled |= spoil(socket->fd, may_talk);
+		for (; i < nsockets && count < AP_LOOKS_PER_CALL; i++)
+		{
+			if (sockets[i].ours && sockets[i].events == 0 && sockets[i].owner == owner)
+				looks[count++] = (struct pollfd) {.fd = sockets[i].fd,.events = POLLIN};
+		}
+		if (count == 0)
+			break;
+		failed = poll(looks, count, 0) < 0;
+		for (int j = 0; j < count; j++)
+		{
+			if ((failed || looks[j].revents != 0) &&
+				get_inode(looks[j].fd) == find(looks[j].fd)->inode)
+				spoiled |= spoil(looks[j].fd, may_talk);
+		}
 	}
 	return spoiled;
 }
@@ -259,7 +328,7 @@ wait_mask(int events)
 }
 
 /*
- * Build the set from the sockets that are watched now.
+ * Make the set anew, with room for more than the sockets there are.
  */
 static void
 rebuild(void)
@@ -270,21 +339,33 @@ rebuild(void)
 	for (int i = 0; i < nsockets; i++)
 		sockets[i].pos = -1;
 
-	waits = ap_compat_create_wait_event_set(nsockets + 2);
+	waits_size = nsockets * 2 + 16;
+	stale = true;
+	waits = ap_compat_create_wait_event_set(waits_size);
+	nwaits = 1;
 	AddWaitEventToSet(waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	if (IsUnderPostmaster)
-		AddWaitEventToSet(waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	for (int i = 0; i < nsockets; i++)
 	{
-		Socket	   *socket = &sockets[i];
+		AddWaitEventToSet(waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+		nwaits++;
+	}
+}
 
-		if (socket->events == 0)
-			continue;
+/*
+ * Bring the set up to date with a watched socket.
+ */
+static void
+update(Socket *socket)
+{
+	if (socket->pos < 0)
+	{
 		socket->pos = AddWaitEventToSet(waits, wait_mask(socket->events),
 										socket->fd, NULL, NULL);
-		socket->registered = socket->events;
+		nwaits++;
 	}
-	stale = false;
+	else if (socket->events != socket->registered)
+		ModifyWaitEvent(waits, socket->pos, wait_mask(socket->events), NULL);
+	socket->registered = socket->events;
 }
 
 /*
@@ -293,18 +374,19 @@ rebuild(void)
 static void
 refresh(void)
 {
-	if (stale)
+	if (!stale && !changed)
+		return;
+	if (stale || nwaits + nsockets > waits_size)
 		rebuild();
+	/* an error leaves a set that nobody can tell the state of */
+	stale = true;
 	for (int i = 0; i < nsockets; i++)
 	{
-		Socket	   *socket = &sockets[i];
-
-		if (socket->pos < 0 || socket->events == 0 ||
-			socket->events == socket->registered)
-			continue;
-		ModifyWaitEvent(waits, socket->pos, wait_mask(socket->events), NULL);
-		socket->registered = socket->events;
+		if (sockets[i].events != 0)
+			update(&sockets[i]);
 	}
+	stale = false;
+	changed = false;
 }
 
 /*
@@ -333,30 +415,38 @@ report(const WaitEvent *event, ApSocketReady ready)
 
 /*
  * Wait until a watched socket is ready, the latch is set or the time is up
- * (-1 for no limit), and report what is ready.  Acts on interrupts, so it may
- * throw, though never while an owner is being told.
+ * (-1 for no limit).  Acts on interrupts, so it may throw.  Returns whether
+ * anything is ready: then ap_sockets_report() says what.
  */
-void
-ap_sockets_wait(long timeout_ms, ApSocketReady ready)
+bool
+ap_sockets_wait(long timeout_ms)
 {
-	WaitEvent	events[AP_EVENTS_PER_WAIT];
-	int			count;
-
+	nready = 0;
 	CHECK_FOR_INTERRUPTS();
 	refresh();
-	count = WaitEventSetWait(waits, timeout_ms, events, lengthof(events),
-							 ap_compat_wait_event());
-	for (int i = 0; i < count; i++)
+	nready = WaitEventSetWait(waits, timeout_ms, ready_events, lengthof(ready_events),
+							  ap_compat_wait_event());
+	for (int i = 0; i < nready; i++)
 	{
-		if (events[i].events & WL_LATCH_SET)
+		if (ready_events[i].events & WL_LATCH_SET)
 		{
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
-	for (int i = 0; i < count; i++)
+	return nready > 0;
+}
+
+/*
+ * Tell the owners what the last wait has brought.  Does not throw.
+ */
+void
+ap_sockets_report(ApSocketReady ready)
+{
+	for (int i = 0; i < nready; i++)
 	{
-		if (events[i].events & WL_SOCKET_MASK)
-			report(&events[i], ready);
+		if (ready_events[i].events & WL_SOCKET_MASK)
+			report(&ready_events[i], ready);
 	}
+	nready = 0;
 }

@@ -24,6 +24,7 @@ extern void ap_sockets_close(int fd);
 extern bool ap_sockets_watch(int fd, int events, void *owner);
 extern void ap_sockets_unwatch(int fd);
 extern bool ap_sockets_spoil(const void *owner, bool may_talk);
-extern void ap_sockets_wait(long timeout_ms, ApSocketReady ready);
+extern bool ap_sockets_wait(long timeout_ms);
+extern void ap_sockets_report(ApSocketReady ready);
 
 #endif							/* AP_SOCKETS_H */
