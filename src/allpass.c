@@ -26,6 +26,7 @@
 #include "fmgr.h"
 
 #include "settings.h"
+#include "stream.h"
 
 AP_COMPAT_MODULE_MAGIC("allpass", AP_VERSION);
 
@@ -38,4 +39,5 @@ void
 _PG_init(void)
 {
 	ap_settings_define();
+	ap_stream_define();
 }

@@ -36,8 +36,10 @@
 #include "catalog/pg_foreign_server.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
+#include "utils/backend_status.h"
 #include "utils/datetime.h"
 #include "utils/memutils.h"
+#include "utils/selfuncs.h"
 #include "utils/wait_event.h"
 
 /* A function that does not return; its spelling changed in 18. */
@@ -106,6 +108,33 @@ ap_compat_may_use_server(Oid server, Oid role)
 	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/*
+ * Give what a backend says of itself, by its number from 1 on.
+ */
+static inline const PgBackendStatus *
+ap_compat_backend_status(int number)
+{
+#if PG_VERSION_NUM >= 160000
+	return &pgstat_get_local_beentry_by_index(number)->backendStatus;
+#else
+	return &pgstat_fetch_stat_local_beentry(number)->backendStatus;
+#endif
+}
+
+/*
+ * Estimate the number of elements of an array.
+ */
+static inline double
+ap_compat_array_length(PlannerInfo *root, Node *array)
+{
+#if PG_VERSION_NUM >= 170000
+	return estimate_array_length(root, array);
+#else
+	(void) root;
+	return estimate_array_length(array);
 #endif
 }
 

@@ -3,6 +3,8 @@
  * fetch.h
  *		One call on behalf of an SQL function: from arguments to jsonb or error.
  *
+ * ap_fetch_text() and ap_fetch_count() are for those who make many calls.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef AP_FETCH_H
@@ -13,6 +15,8 @@
 
 #include "endpoint.h"
 
+extern const char *ap_fetch_text(char *string);
+extern bool ap_fetch_count(ApStatus *status);
 extern void ap_fetch_arguments(FunctionCallInfo fcinfo, const ApEndpoint *endpoint,
 							   const char **values);
 extern Jsonb *ap_fetch(const ApEndpoint *endpoint, const char *const *values,

@@ -35,6 +35,9 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075700, "allpass needs libcurl 7.87 or
 /* Idle easy handles kept by a pool, each with its options set. */
 #define AP_IDLE_HANDLES 64
 
+/* Runs of timers before sockets get their turn. */
+#define AP_TIMER_RUNS 4
+
 #define AP_USER_AGENT "allpass/" AP_VERSION " PostgreSQL/" PG_VERSION
 
 struct ApHttpPool
@@ -581,14 +584,26 @@ run_timers(long *timeout_ms)
 /*
  * Let all transfers make progress: act on what is due now or, if nothing is,
  * wait for it for at most timeout_ms (-1 for no limit).  Throws on interrupts.
+ *
+ * A caller that starts transfers all the time makes timers due all the time,
+ * and many of the answers come while these run.  So that those of others do not
+ * wait for ever, sockets get their turn after some runs.
  */
 void
 ap_http_wait(long timeout_ms)
 {
+	static int	runs = 0;
 	sigset_t	old;
 
 	CHECK_FOR_INTERRUPTS();
-	if (run_timers(&timeout_ms) || !ap_sockets_wait(timeout_ms))
+	if (run_timers(&timeout_ms))
+	{
+		if (++runs < AP_TIMER_RUNS)
+			return;
+		timeout_ms = 0;
+	}
+	runs = 0;
+	if (!ap_sockets_wait(timeout_ms))
 		return;
 	block_signals(&old);
 	ap_sockets_report(on_ready);

@@ -84,7 +84,7 @@ check_names()
 	grep -oE '\ballpass_[a-z_]+' README.md | sort -u | while IFS= read -r name; do
 		# the server of an example
 		[ "$name" != allpass_test ] || continue
-		grep -qE "^CREATE (FUNCTION|TYPE) $name\b" sql/allpass--*.sql ||
+		grep -qE "^CREATE (FUNCTION|TYPE|VIEW) $name\b" sql/allpass--*.sql ||
 			echo "README.md names $name, which does not exist"
 	done
 }
