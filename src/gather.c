@@ -32,6 +32,9 @@
 /* How long a set waits in all for one element because the API asks for it. */
 #define AP_PATIENCE_US (INT64CONST(300) * 1000000)
 
+/* The share of max_concurrency that is used before it is known to be wanted. */
+#define AP_FIRST_SHARE 4
+
 /* Errands that only wait, for each call that may be under way. */
 #define AP_WAITING_PER_CALL 8
 
@@ -45,6 +48,7 @@ struct ApGather
 	const ApErrands *errands;
 	void	   *set;
 	bool		exhausted;		/* there is no next errand */
+	int			to_ask;			/* elements that are wanted for now */
 	int			window;
 	int			held;			/* errands that call or are done */
 	int			waiting_count;
@@ -68,19 +72,22 @@ end_progress(void *arg)
 }
 
 /*
- * Begin to gather what the errands of a set bring.
+ * Begin to gather what the errands of a set bring, for a reader of a kind.
  */
 ApGather *
-ap_gather_begin(ApProfile *profile, const ApErrands *errands, void *set)
+ap_gather_begin(ApProfile *profile, const ApErrands *errands, void *set, int reading)
 {
 	ApGather   *gather = palloc0(sizeof(*gather));
+	int			most = profile->options.max_concurrency;
 
 	gather->context = CurrentMemoryContext;
 	gather->profile = profile;
 	gather->errands = errands;
 	gather->set = set;
-	gather->window = errands->first_window > 0 ? errands->first_window :
-		Max(1, profile->options.max_concurrency / 4);
+	gather->window = most;
+	if (reading == AP_READ_SOME)
+		gather->window = errands->paid ? 1 : Max(1, most / AP_FIRST_SHARE);
+	gather->to_ask = reading > 0 ? reading : PG_INT32_MAX;
 	dlist_init(&gather->waiting);
 	dlist_init(&gather->calling);
 	dlist_init(&gather->done);
@@ -162,8 +169,20 @@ start_next(ApGather *gather)
 	if (gather->exhausted)
 		MemoryContextDelete(context);
 	else
+	{
+		gather->to_ask--;
 		start(gather, errand);
+	}
 	return !gather->exhausted;
+}
+
+/*
+ * Tell whether there may be more elements that are wanted.
+ */
+static bool
+has_more(const ApGather *gather)
+{
+	return !gather->exhausted && gather->to_ask > 0;
 }
 
 /*
@@ -193,7 +212,7 @@ fill(ApGather *gather)
 		gather->waiting_count--;
 		start(gather, errand);
 	}
-	while (!gather->exhausted && gather->held < gather->window &&
+	while (has_more(gather) && gather->held < gather->window &&
 		   gather->waiting_count < most_waiting && start_next(gather))
 		;
 }
@@ -327,7 +346,7 @@ time_left(ApGather *gather)
 		return -1;
 	dlist_foreach(iter, &gather->waiting)
 		due_us = Min(due_us, dlist_container(ApErrand, node, iter.cur)->due_us);
-	if (gather->paused_until_us > 0 && !gather->exhausted)
+	if (gather->paused_until_us > 0 && has_more(gather))
 		due_us = 0;
 	if (due_us == PG_INT64_MAX)
 		return -1;
@@ -364,11 +383,16 @@ ap_gather_next(ApGather *gather)
 		fill(gather);
 		if (!dlist_is_empty(&gather->done))
 			break;
-		if (dlist_is_empty(&gather->calling) && dlist_is_empty(&gather->waiting) &&
-			gather->exhausted)
+		if (!dlist_is_empty(&gather->calling) || !dlist_is_empty(&gather->waiting) ||
+			has_more(gather))
+		{
+			gather->starts = 0;
+			ap_client_progress(time_left(gather));
+		}
+		else if (gather->exhausted)
 			return NULL;
-		gather->starts = 0;
-		ap_client_progress(time_left(gather));
+		else
+			gather->to_ask = PG_INT32_MAX;	/* the reader goes on, after all */
 	}
 	if (gather->starts >= AP_STARTS_PER_LOOK)
 	{

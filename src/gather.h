@@ -6,9 +6,10 @@
  * What has to be done for one element of a set is an errand: a call, or some
  * calls one after another, with their repetitions.  Errands come back as they
  * end, and a failure is an answer like any other.  What is under way, and what
- * has come and was not taken yet, is together at most the window, which grows
- * to the server's max_concurrency as answers are taken; so a reader that stops
- * early has caused few calls more, and memory does not grow with the set.
+ * has come and was not taken yet, is together at most the window: the server's
+ * max_concurrency.  For a reader that may stop early it is small at first and
+ * grows as answers are taken, so that it has caused few calls more; and memory
+ * does not grow with the set.
  *
  * A gather belongs to the memory context current at ap_gather_begin(), and
  * everything under way is given up when that context goes.
@@ -53,14 +54,19 @@ typedef struct ApErrand
 typedef struct ApErrands
 {
 	ApProgressKind kind;
-	int			first_window;	/* 0 for a quarter of max_concurrency */
+	bool		paid;			/* start with one where not all may be read */
 	/* fill in the next errand; false if there is none */
 	bool		(*next) (void *set, ApErrand *errand);
 	/* say whether a call more has to follow, and after how many ms; or NULL */
 	bool		(*follow) (void *set, ApErrand *errand, int *pause_ms);
 } ApErrands;
 
-extern ApGather *ap_gather_begin(ApProfile *profile, const ApErrands *errands, void *set);
+/* How many of the answers will be taken: all, some, or at most a number. */
+#define AP_READ_ALL 0
+#define AP_READ_SOME (-1)
+
+extern ApGather *ap_gather_begin(ApProfile *profile, const ApErrands *errands, void *set,
+								 int reading);
 extern ApErrand *ap_gather_next(ApGather *gather);
 
 #endif							/* AP_GATHER_H */

@@ -48,6 +48,7 @@ struct ApHttpPool
 	int64		deadline;		/* of libcurl's timer, in ms; -1 for none */
 	int			active;			/* transfers under way */
 	int			unsent;			/* of these, whose request is not on the wire */
+	int			ended;			/* of these, that are done */
 	bool		broken;			/* libcurl gave up on the multi handle */
 	bool		has_streams;	/* the server speaks HTTP/2 or newer */
 	CURL	   *idle[AP_IDLE_HANDLES];
@@ -299,6 +300,15 @@ ap_http_pool_close(ApHttpPool *pool)
 	free(pool);
 }
 
+/*
+ * Tell whether a pool has no connection for one more transfer.
+ */
+bool
+ap_http_pool_is_full(const ApHttpPool *pool)
+{
+	return pool->active - pool->ended >= pool->max_connections;
+}
+
 /* Set an option of the handle "easy", unless one failed before: then "ok" is false. */
 #define SET(option, value) \
 	ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
@@ -362,6 +372,8 @@ release(void *arg)
 		pool->active--;
 		if (transfer->sends == 0)
 			pool->unsent--;
+		if (transfer->done)
+			pool->ended--;
 	}
 	if (transfer->easy != NULL)
 	{
@@ -533,6 +545,7 @@ drive(ApHttpPool *pool, curl_socket_t fd, int events)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
 		((ApHttpTransfer *) private)->result = message->data.result;
 		((ApHttpTransfer *) private)->done = true;
+		pool->ended++;
 	}
 }
 

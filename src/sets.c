@@ -22,6 +22,7 @@
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -242,18 +243,17 @@ read_report(const ApErrand *errand, Datum *values, bool *nulls)
 }
 
 static const SetKind applicants = {
-	{AP_PROGRESS_APPLICANTS, 0, next_errand, NULL},
+	{AP_PROGRESS_APPLICANTS, false, next_errand, NULL},
 	AP_APPLICANT, 0, 4, {TEXTOID, JSONBOID, TEXTOID, TEXTOID}, read_applicant
 };
 
 static const SetKind statuses = {
-	{AP_PROGRESS_STATUSES, 0, next_errand, NULL},
+	{AP_PROGRESS_STATUSES, false, next_errand, NULL},
 	AP_APPLICANT_STATUS, 0, 4, {TEXTOID, TEXTOID, TEXTOID, TEXTOID}, read_status
 };
 
-/* searches cost money, so the first ones go out one by one */
 static const SetKind screen = {
-	{AP_PROGRESS_AML_SCREEN, 1, next_errand, follow_search},
+	{AP_PROGRESS_AML_SCREEN, true, next_errand, follow_search},
 	AP_AML_SEARCH, 1, 7, {TEXTOID, TEXTOID, TEXTOID, NUMERICOID, JSONBOID, TEXTOID, TEXTOID},
 	read_report
 };
@@ -342,6 +342,19 @@ result_type(FunctionCallInfo fcinfo, const SetKind *kind)
 }
 
 /*
+ * Tell how many of the answers will be taken: stream.c says so, and the server
+ * does where it collects them all.
+ */
+static int
+reading(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->context != NULL && IsA(fcinfo->context, Integer))
+		return intVal(fcinfo->context);
+	return ((ReturnSetInfo *) fcinfo->resultinfo)->allowedModes & SFRM_Materialize_Preferred ?
+		AP_READ_ALL : AP_READ_SOME;
+}
+
+/*
  * Open the set in the last argument, in the current memory context.  Returns
  * NULL if it has no elements.
  */
@@ -368,7 +381,7 @@ open_set(FunctionCallInfo fcinfo, const SetKind *kind)
 	profile = ap_profile_get(ap_server, GetUserId(), &status);
 	if (profile == NULL)
 		ap_status_throw(&status);
-	set->gather = ap_gather_begin(profile, &kind->errands, set);
+	set->gather = ap_gather_begin(profile, &kind->errands, set, reading(fcinfo));
 	return set;
 }
 

@@ -33,12 +33,14 @@
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
+#include "gather.h"
 #include "stream.h"
 
 /* In custom_private. */
 enum
 {
 	AP_READ_ONCE,				/* nothing in the plan makes it scan again */
+	AP_READING,					/* how many rows will be read, for gather.h */
 	AP_PARAMS					/* those that the arguments depend on */
 };
 
@@ -149,29 +151,67 @@ list_columns(Index relation, Oid type, TupleDesc desc)
 }
 
 /*
- * Tell whether a node of a plan is read once from its start, unless the whole
- * plan is read again: none above it rescans it.
+ * Give how many rows a node reads of its child, if so many are read of itself.
+ */
+static int
+child_reading(const Plan *plan, const Plan *child, int reading)
+{
+	const Limit *limit = (const Limit *) plan;
+	int64		count;
+
+	switch (nodeTag(plan))
+	{
+		case T_Sort:
+		case T_Hash:
+			return AP_READ_ALL;
+		case T_Agg:
+			return ((const Agg *) plan)->aggstrategy == AGG_SORTED ? reading : AP_READ_ALL;
+		case T_Limit:
+			if (limit->limitCount == NULL || !IsA(limit->limitCount, Const) ||
+				((Const *) limit->limitCount)->constisnull || limit->limitOffset != NULL ||
+				limit->limitOption != LIMIT_OPTION_COUNT || child->qual != NIL)
+				return AP_READ_SOME;
+			count = DatumGetInt64(((Const *) limit->limitCount)->constvalue);
+			return count > 0 && count <= PG_INT32_MAX ? (int) count : AP_READ_SOME;
+		case T_MergeJoin:
+			return AP_READ_SOME;
+		default:
+			return reading == AP_READ_ALL ? reading : AP_READ_SOME;
+	}
+}
+
+/*
+ * Tell whether a node of a plan is read once, from its start: none above it
+ * rescans it, unless the whole plan is read again.  If so, give how many rows
+ * are read of it.
  */
 static bool
-is_read_once(const Plan *plan, const Plan *node)
+is_read_once(const Plan *plan, const Plan *node, int *reading)
 {
-	List	   *children = NIL;
+	List	   *children = list_make1(plan->lefttree);
 	ListCell   *cell;
 
-	if (plan == NULL)
-		return false;
-	if (plan == node || is_read_once(plan->lefttree, node))
+	if (plan == node)
 		return true;
 	if (IsA(plan, HashJoin))
-		return is_read_once(plan->righttree, node);
-	if (IsA(plan, SubqueryScan))
-		return is_read_once(((const SubqueryScan *) plan)->subplan, node);
-	if (IsA(plan, Append))
-		children = ((const Append *) plan)->appendplans;
+		children = lappend(children, plan->righttree);
+	else if (IsA(plan, SubqueryScan))
+		children = lappend(children, ((const SubqueryScan *) plan)->subplan);
+	else if (IsA(plan, Append))
+		children = list_concat(children, ((const Append *) plan)->appendplans);
 	foreach(cell, children)
 	{
-		if (is_read_once(lfirst(cell), node))
+		const Plan *child = lfirst(cell);
+		int			of_child;
+
+		if (child == NULL)
+			continue;
+		of_child = child_reading(plan, child, *reading);
+		if (is_read_once(child, node, &of_child))
+		{
+			*reading = of_child;
 			return true;
+		}
 	}
 	return false;
 }
@@ -180,7 +220,8 @@ static const CustomScanMethods scan_methods;
 
 /*
  * Give what takes the place of a function's scan in a finished plan: itself,
- * unless it scans one of our functions over a set.
+ * unless it scans one of our functions over a set.  It is still in the plan of
+ * the statement, and the caller puts what is given in its place.
  *
  * Where rows are locked or changed, the server may have to look at rows of
  * other tables again; then it takes those of a function from its own scan.
@@ -192,6 +233,8 @@ ap_stream_replace(FunctionScan *scan, PlannedStmt *stmt)
 	FuncExpr   *call = (FuncExpr *) function->funcexpr;
 	List	   *params = NIL;
 	int			param = -1;
+	int			reading = AP_READ_ALL;
+	bool		once;
 	CustomScan *stream;
 	TupleDesc	desc;
 
@@ -201,14 +244,15 @@ ap_stream_replace(FunctionScan *scan, PlannedStmt *stmt)
 		return (Plan *) scan;
 	while ((param = bms_next_member(function->funcparams, param)) >= 0)
 		params = lappend_int(params, param);
+	once = is_read_once(stmt->planTree, &scan->scan.plan, &reading);
 
 	stream = makeNode(CustomScan);
 	stream->scan.plan = scan->scan.plan;
 	stream->scan.plan.type = T_CustomScan;
 	stream->flags = CUSTOMPATH_SUPPORT_BACKWARD_SCAN | CUSTOMPATH_SUPPORT_PROJECTION;
 	stream->custom_exprs = list_make1(call);
-	stream->custom_private = list_make2(list_make1_int(is_read_once(stmt->planTree, (Plan *) scan)),
-										params);
+	stream->custom_private = list_make3(makeInteger(once),
+										makeInteger(once ? reading : AP_READ_SOME), params);
 	stream->custom_scan_tlist = list_columns(scan->scan.scanrelid, call->funcresulttype, desc);
 	stream->custom_relids = bms_make_singleton(scan->scan.scanrelid);
 	stream->methods = &scan_methods;
@@ -230,7 +274,7 @@ begin(CustomScanState *node, EState *estate, int eflags)
 {
 	StreamState *state = (StreamState *) node;
 	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
-	ListCell   *cell;
+	List	   *params = list_nth(plan->custom_private, AP_PARAMS);
 
 	state->function = ExecInitFunctionResultSet(linitial(plan->custom_exprs),
 												node->ss.ps.ps_ExprContext, &node->ss.ps);
@@ -241,11 +285,14 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	state->arguments = AllocSetContextCreate(estate->es_query_cxt, "allpass stream arguments",
 											 ALLOCSET_DEFAULT_SIZES);
 	state->eflags = eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD);
-	if (!linitial_int(list_nth(plan->custom_private, AP_READ_ONCE)))
+	if (!intVal(list_nth(plan->custom_private, AP_READ_ONCE)))
 		state->eflags |= EXEC_FLAG_REWIND;
 	state->keep = state->eflags != 0;
-	foreach(cell, (List *) list_nth(plan->custom_private, AP_PARAMS))
-		state->params = bms_add_member(state->params, lfirst_int(cell));
+	/* a cursor may stop anywhere */
+	state->function->fcinfo->context = state->keep ? (Node *) makeInteger(AP_READ_SOME) :
+		list_nth(plan->custom_private, AP_READING);
+	for (int i = 0; i < list_length(params); i++)
+		state->params = bms_add_member(state->params, list_nth_int(params, i));
 }
 
 /*
@@ -454,7 +501,9 @@ replace_in_list(List *plans, PlannedStmt *stmt)
 	ListCell   *cell;
 
 	foreach(cell, plans)
+	{
 		replace_in((Plan **) &lfirst(cell), stmt);
+	}
 }
 
 /*
