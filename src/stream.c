@@ -29,8 +29,9 @@
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
-#include "parser/parsetree.h"
+#include "tcop/pquery.h"
 #include "utils/lsyscache.h"
+#include "utils/portal.h"
 #include "utils/tuplestore.h"
 
 #include "gather.h"
@@ -288,9 +289,11 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	if (!intVal(list_nth(plan->custom_private, AP_READ_ONCE)))
 		state->eflags |= EXEC_FLAG_REWIND;
 	state->keep = state->eflags != 0;
-	/* a cursor may stop anywhere */
-	state->function->fcinfo->context = state->keep ? (Node *) makeInteger(AP_READ_SOME) :
-		list_nth(plan->custom_private, AP_READING);
+	/* a cursor, which has a name, may stop anywhere */
+	if (state->keep || (ActivePortal != NULL && ActivePortal->name[0] != '\0'))
+		state->function->fcinfo->context = (Node *) makeInteger(AP_READ_SOME);
+	else
+		state->function->fcinfo->context = list_nth(plan->custom_private, AP_READING);
 	for (int i = 0; i < list_length(params); i++)
 		state->params = bms_add_member(state->params, list_nth_int(params, i));
 }
