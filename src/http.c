@@ -333,7 +333,6 @@ make_easy(void)
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_PIPEWAIT, 1L);
 	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
 	SET(CURLOPT_USERAGENT, AP_USER_AGENT);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
@@ -342,11 +341,7 @@ make_easy(void)
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	if (ok)
-	{
-		/* a libcurl without HTTP/2 refuses this, and speaks HTTP/1.1 */
-		(void) curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 		return easy;
-	}
 	curl_easy_cleanup(easy);
 	return NULL;
 }
@@ -410,6 +405,22 @@ copy_headers(const char *const *lines)
 }
 
 /*
+ * Choose the version of HTTP.  Over TLS, it is agreed on as a connection is
+ * made, so other requests wait for what the first one brings, to share it.
+ * Without, they would wait for its answer, in vain.
+ */
+static void
+choose_version(CURL *easy, const char *url)
+{
+	bool		tls = strncmp(url, "https:", 6) == 0;
+
+	/* a libcurl without HTTP/2 refuses this, and speaks HTTP/1.1 */
+	(void) curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+							tls ? (long) CURL_HTTP_VERSION_2TLS : (long) CURL_HTTP_VERSION_1_1);
+	(void) curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tls ? 1L : 0L);
+}
+
+/*
  * Set the options of this request.  Certificates come from one file alone, the
  * system's where it has one: libcurl keeps those in memory from connection to
  * connection, but not where it would look into a folder as well.
@@ -420,6 +431,7 @@ prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
 	CURL	   *easy = transfer->easy;
 	bool		ok = true;
 
+	choose_version(easy, request->url);
 	SET(CURLOPT_URL, request->url);
 	SET(CURLOPT_HTTPHEADER, transfer->headers);
 	SET(CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
