@@ -34,6 +34,10 @@
 #endif
 
 #include "catalog/pg_foreign_server.h"
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#endif
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"

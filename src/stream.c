@@ -19,7 +19,6 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
-#include "commands/explain.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
