@@ -129,6 +129,11 @@ on_body(char *data, size_t size, size_t count, void *arg)
  * Count a request that is about to be sent, and forbid a second one where that
  * could act twice: libcurl repeats a request by itself when a kept-alive
  * connection breaks before an answer, though the server may have acted.
+ *
+ * The connection may be one whose last answer has come in this very run of
+ * libcurl, with something after it, so those are looked at here.  One that is
+ * spoiled is broken, and a request is not sent on it but on another, or not at
+ * all where a break would leave open what became of it.
  */
 static int
 on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
@@ -140,6 +145,8 @@ on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void) peer_port;
 	(void) local_port;
 	if (transfer->once && transfer->sends > 0)
+		return CURL_PREREQFUNC_ABORT;
+	if (ap_sockets_spoil(transfer->pool, transfer->pool->has_streams, true) && transfer->once)
 		return CURL_PREREQFUNC_ABORT;
 	if (transfer->sends++ == 0)
 		transfer->pool->unsent--;
@@ -519,7 +526,7 @@ ap_http_was_sent(const ApHttpTransfer *transfer)
 static void
 check_idle(ApHttpPool *pool)
 {
-	bool		spoiled = ap_sockets_spoil(pool, pool->has_streams);
+	bool		spoiled = ap_sockets_spoil(pool, pool->has_streams, false);
 
 	/* older ones look at a connection themselves, always, before they use it again */
 #if LIBCURL_VERSION_NUM >= 0x081000
@@ -734,6 +741,8 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 			quote_reason(reason, status);
 			return;
 		case CURLE_ABORTED_BY_CALLBACK:
+			if (transfer->sends == 0)
+				break;
 			ap_status_set(status, AP_UNREACHABLE, "could not complete a request to the Allpass API");
 			ap_status_detail(status, "The connection broke after the request was sent; "
 							 "the server may or may not have acted on it.");
