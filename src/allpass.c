@@ -34,6 +34,7 @@
 #include "launcher.h"
 #include "settings.h"
 #include "shared.h"
+#include "stream.h"
 
 AP_COMPAT_MODULE_MAGIC("allpass", AP_VERSION);
 
@@ -46,6 +47,7 @@ void
 _PG_init(void)
 {
 	ap_settings_define();
+	ap_stream_define();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ap_shared_request();

@@ -29,6 +29,9 @@
  */
 #define AP_CATCH_UP_US 5000
 
+/* Until a call under way ends, whenever that is. */
+#define AP_NO_PLACE PG_INT64_MAX
+
 struct ApCall
 {
 	MemoryContext context;
@@ -44,13 +47,13 @@ struct ApCall
 	const char *idempotency_key;	/* or NULL */
 	List	   *secrets;
 	dlist_node	node;			/* in waiting_calls */
-	bool		waiting;		/* for its turn under the rate limit */
+	bool		waiting;		/* for a place or its turn */
 	ApHttpTransfer *transfer;	/* NULL until it has started */
 	ApStatus	status;
 	MemoryContextCallback cleanup;
 };
 
-/* The calls that wait for their turn, in the order in which they were sent. */
+/* The calls that wait for a place or a turn, in the order in which they were sent. */
 static dlist_head waiting_calls = DLIST_STATIC_INIT(waiting_calls);
 
 /*
@@ -196,17 +199,21 @@ take_turn(pg_atomic_uint64 *clock, double rate_limit)
 }
 
 /*
- * Send the request, if the server's rate limit lets it start now.  Returns the
- * microseconds until it may, 0 if it was sent.  A turn is taken only by a
- * request that is sent, so a call that is abandoned before costs none.
+ * Send the request, if there is a connection for it and the server's rate limit
+ * lets it start now.  Returns the microseconds until it may, 0 if it was sent,
+ * or AP_NO_PLACE.  A turn is taken only by a request that is sent, so a call that
+ * is abandoned before costs none; and no time limit runs while a call waits.
  */
 static int64
 try_send(ApCall *call)
 {
 	ApProfile  *profile = call->profile;
 	MemoryContext old;
-	int64		left_us = take_turn(profile->rate_clock, profile->options.rate_limit);
+	int64		left_us;
 
+	if (ap_http_pool_is_full(profile->pool))
+		return AP_NO_PLACE;
+	left_us = take_turn(profile->rate_clock, profile->options.rate_limit);
 	if (left_us > 0)
 		return left_us;
 	old = MemoryContextSwitchTo(call->context);
@@ -262,8 +269,8 @@ ap_client_prepare(ApProfile *profile, const ApEndpoint *endpoint,
 }
 
 /*
- * Send a prepared call, or let it wait for its turn under the server's rate
- * limit.
+ * Send a prepared call, or let it wait for a connection, or for its turn under
+ * the server's rate limit.
  */
 void
 ap_client_send(ApCall *call)
@@ -290,6 +297,8 @@ ap_client_progress(long timeout_ms)
 		int64		left_us = try_send(call);
 		long		left_ms = (long) (left_us / 1000 + 1);
 
+		if (left_us == AP_NO_PLACE)
+			continue;
 		if (left_us == 0)
 		{
 			leave_line(call);

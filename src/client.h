@@ -5,10 +5,10 @@
  *
  * A call is an operation with its arguments: prepared, then sent, under way,
  * and done.  Any number may be under way at once, and all make progress in
- * ap_client_progress(), which waits; that libcurl does not queue calls whose
- * time limits run already, a caller has at most the server's max_concurrency
- * under way.  A call belongs to the memory context current when it is prepared,
- * and is abandoned when that context goes, or at ap_client_end().
+ * ap_client_progress(), which waits; at most the server's max_concurrency are
+ * on the network, and the time limits of those that wait for that do not run.
+ * A call belongs to the memory context current when it is prepared, and is
+ * abandoned when that context goes, or at ap_client_end().
  *
  * Nothing goes to the network before the first ap_client_progress() after
  * ap_client_send().  Only preparing a call and reading its answer need a

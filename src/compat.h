@@ -36,10 +36,16 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#endif
 #include "storage/latch.h"
 #include "utils/acl.h"
+#include "utils/backend_status.h"
 #include "utils/datetime.h"
 #include "utils/memutils.h"
+#include "utils/selfuncs.h"
 #include "utils/wait_event.h"
 
 /* A function that does not return; its spelling changed in 18. */
@@ -151,6 +157,33 @@ ap_compat_owns_database(Oid database, Oid role)
 	return object_ownercheck(DatabaseRelationId, database, role);
 #else
 	return pg_database_ownercheck(database, role);
+#endif
+}
+
+/*
+ * Give what a backend says of itself, by its number from 1 on.
+ */
+static inline const PgBackendStatus *
+ap_compat_backend_status(int number)
+{
+#if PG_VERSION_NUM >= 160000
+	return &pgstat_get_local_beentry_by_index(number)->backendStatus;
+#else
+	return &pgstat_fetch_stat_local_beentry(number)->backendStatus;
+#endif
+}
+
+/*
+ * Estimate the number of elements of an array.
+ */
+static inline double
+ap_compat_array_length(PlannerInfo *root, Node *array)
+{
+#if PG_VERSION_NUM >= 170000
+	return estimate_array_length(root, array);
+#else
+	(void) root;
+	return estimate_array_length(array);
 #endif
 }
 

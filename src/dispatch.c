@@ -38,6 +38,12 @@
 /* While the table is locked by somebody. */
 #define AP_BUSY_WAIT_MS 50
 
+/* Before a settlement that met a lock is tried again. */
+#define AP_LOCKED_WAIT_MS 250
+
+/* How many claims are made one by one to find the job that cannot be claimed. */
+#define AP_CAREFUL_CLAIMS 64
+
 /* Between lines of the log about the same server. */
 #define AP_LOG_MS (60 * 1000)
 
@@ -62,7 +68,7 @@ struct ApDispatch
 	bool		absent;
 	bool		purging;		/* there may be more to purge */
 	bool		forget_pauses;	/* what they were for may have been mended */
-	bool		careful;		/* settle and claim one at a time */
+	int			careful;		/* steps in which to settle or claim one job only */
 	int			settling;		/* jobs that this transaction settles */
 	ApAttempt  *settled_alone;	/* the one, if it is one */
 	ApLane	   *claiming;		/* in careful steps: the lane, and the job */
@@ -157,7 +163,7 @@ room(ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
 {
 	int			room = ap_line_room(line, now, dispatch->config.index, dispatch->config.count);
 
-	if (dispatch->careful && !dlist_is_empty(&dispatch->ready))
+	if (dispatch->careful > 0 && !dlist_is_empty(&dispatch->ready))
 		return 0;
 	if (dispatch->config.max_jobs >= 0 && dispatch->config.max_jobs < room)
 		return (int) dispatch->config.max_jobs;
@@ -389,7 +395,7 @@ judge_ended(ApDispatch *dispatch)
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
 
-		if (attempt->settle_at > now || (dispatch->careful && judged != NIL))
+		if (attempt->settle_at > now || (dispatch->careful > 0 && judged != NIL))
 			continue;
 		dispatch->settled_alone = attempt;
 		dispatch->settling++;
@@ -554,7 +560,7 @@ claim_followers(ApDispatch *dispatch, ApServerLine *line, ApClaim *claim)
 	if (line->nfollowers == 0 || line->lanes == NIL)
 		return;
 	claim->limit = room(dispatch, line, ap_queue_now(dispatch->queue));
-	if (claim->limit == 0 || dispatch->careful)
+	if (claim->limit == 0 || dispatch->careful > 0)
 		return;
 	claim->nids = Min(line->nfollowers, claim->limit);
 	claim->ids = line->followers + line->nfollowers - claim->nids;
@@ -583,7 +589,7 @@ sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
 	ap_lane_begin(lane, now);
 	claim->priority = lane->priority;
 	claim->after = lane->place;
-	if (dispatch->careful)
+	if (dispatch->careful > 0)
 	{
 		/* should it fail, this is where to go on */
 		claim->limit = 1;
@@ -788,7 +794,7 @@ transact(ApDispatch *dispatch)
 	dispatch->claiming = NULL;
 	settled = settle(dispatch, &next);
 	/* one thing at a time, where it has to be found out what fails */
-	if (!dispatch->careful || settled == NIL)
+	if (dispatch->careful == 0 || settled == NIL)
 	{
 		if (dispatch->look_at <= now)
 			look(dispatch);
@@ -802,18 +808,23 @@ transact(ApDispatch *dispatch)
 	finish_settled(dispatch, settled, next);
 	send_ready(dispatch);
 	dispatch->failures = 0;
-	now = GetCurrentTimestamp();
-	dispatch->careful = dispatch->careful && has_work(dispatch, now);
+	if (dispatch->careful > 0)
+		dispatch->careful--;
 	return state;
 }
 
 /*
- * Put off the settlement of a job that cannot be settled, and in the end do
- * without its result.
+ * Put off the settlement of a job that cannot be settled: since somebody has it
+ * locked, or for another reason.  In the end do without its result.
  */
 static void
-put_off(ApAttempt *attempt, TimestampTz now)
+put_off(ApAttempt *attempt, int sqlstate, TimestampTz now)
 {
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		attempt->settle_at = TimestampTzPlusMilliseconds(now, AP_LOCKED_WAIT_MS);
+		return;
+	}
 	attempt->settle_at = TimestampTzPlusMilliseconds(now, ap_retry_delay(++attempt->unsettled, 0, 0));
 	if (attempt->unsettled == AP_SETTLE_TRIES)
 		ap_attempt_give_up_result(attempt);
@@ -824,7 +835,7 @@ put_off(ApAttempt *attempt, TimestampTz now)
  * job it was, and wait a little where it was none.
  */
 static void
-recover(ApDispatch *dispatch)
+recover(ApDispatch *dispatch, int sqlstate)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	dlist_mutable_iter iter;
@@ -839,9 +850,9 @@ recover(ApDispatch *dispatch)
 	}
 	send_ready(dispatch);
 	dispatch->failures++;
-	if (dispatch->careful && dispatch->settling == 1)
-		put_off(dispatch->settled_alone, now);
-	else if (dispatch->careful && dispatch->claiming != NULL)
+	if (dispatch->careful > 0 && dispatch->settling == 1)
+		put_off(dispatch->settled_alone, sqlstate, now);
+	else if (dispatch->careful > 0 && dispatch->claiming != NULL)
 	{
 		/* it is looked at again with everything else */
 		ereport(LOG,
@@ -850,6 +861,8 @@ recover(ApDispatch *dispatch)
 		dispatch->claiming->place = dispatch->claiming_place;
 		dispatch->failures = 0;
 	}
+	else if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+		ap_lanes_rewind(&dispatch->lanes);
 	else
 	{
 		for (int i = 1; i < dispatch->failures && wait_ms < AP_LONGEST_WAIT_MS; i++)
@@ -857,21 +870,23 @@ recover(ApDispatch *dispatch)
 		dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
 		ap_lanes_rewind(&dispatch->lanes);
 	}
-	dispatch->careful = true;
+	dispatch->careful = dispatch->nended + AP_CAREFUL_CLAIMS;
 }
 
 /*
  * Report the error of a transaction, unless one was just reported: without its
- * detail and context, which may show what is in a row.
+ * detail and context, which may show what is in a row.  Returns its SQLSTATE.
  */
-static void
+static int
 report_error(ApDispatch *dispatch)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	ErrorData  *error = CopyErrorData();
+	int			sqlstate = error->sqlerrcode;
 
 	FlushErrorState();
-	if (TimestampDifferenceExceeds(dispatch->reported_at, now, AP_REPORT_MS))
+	if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
+		TimestampDifferenceExceeds(dispatch->reported_at, now, AP_REPORT_MS))
 	{
 		dispatch->reported_at = now;
 		ereport(WARNING,
@@ -881,6 +896,7 @@ report_error(ApDispatch *dispatch)
 				 errmsg("a step of the queue failed, and is tried again: %s", error->message)));
 	}
 	FreeErrorData(error);
+	return sqlstate;
 }
 
 /*
@@ -898,12 +914,14 @@ run(ApDispatch *dispatch)
 	}
 	PG_CATCH();
 	{
+		int			sqlstate;
+
 		MemoryContextSwitchTo(dispatch->context);
-		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+		if (geterrcode() == ERRCODE_QUERY_CANCELED && dispatch->config.can_be_cancelled)
 			PG_RE_THROW();
-		report_error(dispatch);
+		sqlstate = report_error(dispatch);
 		ap_queue_rollback(dispatch->queue);
-		recover(dispatch);
+		recover(dispatch, sqlstate);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
@@ -962,7 +980,7 @@ ap_dispatch_give_up(ApDispatch *dispatch, long grace_ms)
 		gather_ended(dispatch);
 	}
 	dispatch->config.max_jobs = 0;
-	dispatch->careful = false;
+	dispatch->careful = 0;
 	if (dispatch->nattempts == 0 || ap_queue_begin(dispatch->queue) != AP_QUEUE_OPEN)
 		return;
 	(void) settle(dispatch, &next);

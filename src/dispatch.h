@@ -30,6 +30,7 @@ typedef struct ApDispatchConfig
 	int64		retention_s;	/* of settled jobs, -1 for ever */
 	size_t		max_answer_size;
 	int64		max_jobs;		/* to claim, -1 for no limit */
+	bool		can_be_cancelled;	/* a cancel ends it, not just a transaction */
 } ApDispatchConfig;
 
 extern ApDispatch *ap_dispatch_create(ApQueue *queue);

@@ -242,6 +242,19 @@ ap_document_as_object(const JsonbValue *value, JsonbValue *object)
 	return false;
 }
 
+/*
+ * Find a member of a document that is an object, or as good as one.
+ */
+bool
+ap_document_find(Jsonb *document, const char *name, JsonbValue *member)
+{
+	JsonbValue	root;
+	JsonbValue	object;
+
+	return ap_document_value(document, &root) && ap_document_as_object(&root, &object) &&
+		ap_document_member(&object, name, member);
+}
+
 /*-------------------------------------------------------------------------
  * Scalars
  *-------------------------------------------------------------------------

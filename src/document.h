@@ -23,6 +23,7 @@ extern bool ap_document_value(Jsonb *document, JsonbValue *value);
 extern bool ap_document_member(const JsonbValue *value, const char *name,
 							   JsonbValue *member);
 extern bool ap_document_as_object(const JsonbValue *value, JsonbValue *object);
+extern bool ap_document_find(Jsonb *document, const char *name, JsonbValue *member);
 extern int	ap_document_length(const JsonbValue *value);
 extern bool ap_document_element(const JsonbValue *value, int index,
 								JsonbValue *element);

@@ -40,21 +40,15 @@ static dlist_head portals = DLIST_STATIC_INIT(portals);
 static const char *
 argument_text(Datum value, ApPlace place)
 {
-	char	   *string;
-
 	switch (place)
 	{
 		case AP_IN_BODY_OBJECT:
-			string = JsonbToCString(NULL, &DatumGetJsonbP(value)->root, 0);
-			break;
+			return ap_endpoint_utf8(JsonbToCString(NULL, &DatumGetJsonbP(value)->root, 0));
 		case AP_IN_BODY_NUMBER:
-			string = psprintf(INT64_FORMAT, DatumGetInt64(value));
-			break;
+			return psprintf(INT64_FORMAT, DatumGetInt64(value));
 		default:
-			string = TextDatumGetCString(value);
-			break;
+			return ap_endpoint_utf8(TextDatumGetCString(value));
 	}
-	return ap_endpoint_utf8(string);
 }
 
 /*
@@ -105,13 +99,14 @@ portal_calls(void)
 }
 
 /*
- * Count a call against the limit of the statement.  A statement is what a
- * client sends: all that a function or a DO block does is one.  A client that
- * fetches a result in pieces sends a statement for each piece; then the query
- * behind them counts as one, too.
+ * Count a call against the limit of the statement.  Returns false with the
+ * status set if it is one too many.  A statement is what a client sends: all
+ * that a function or a DO block does is one.  A client that fetches a result in
+ * pieces sends a statement for each piece; then the query behind them counts as
+ * one, too.
  */
-static void
-count_call(ApStatus *status)
+bool
+ap_fetch_count(ApStatus *status)
 {
 	static TimestampTz statement = 0;
 	static int64 statement_calls = 0;
@@ -128,13 +123,14 @@ count_call(ApStatus *status)
 		statement_calls++;
 		if (query_calls != &statement_calls)
 			(*query_calls)++;
-		return;
+		return true;
 	}
 	ap_status_set(status, AP_LIMIT, "statement exceeds the limit of %d Allpass API calls",
 				  ap_max_calls_per_statement);
 	ap_status_detail(status, "Every call may cost money, so a statement that makes this many may be a mistake.");
 	ap_status_hint(status, "If it is not, raise the setting \"allpass.max_calls_per_statement\", "
 				   "or set it to 0 for no limit.");
+	return false;
 }
 
 /*
@@ -163,7 +159,7 @@ ap_fetch(const ApEndpoint *endpoint, const char *const *values, bool missing_ok)
 	ap_status_clear(&status);
 	ap_endpoint_check(endpoint, values, &status);
 	check(&status);
-	count_call(&status);
+	ap_fetch_count(&status);
 	check(&status);
 	profile = ap_profile_get(ap_server, GetUserId(), &status);
 	check(&status);

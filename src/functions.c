@@ -109,14 +109,10 @@ Datum
 allpass_status(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *document = read_operation(fcinfo, AP_APPLICANT_STATUS);
-	JsonbValue	root;
-	JsonbValue	object;
 	JsonbValue	value;
 	char	   *text = NULL;
 
-	if (document != NULL && ap_document_value(document, &root) &&
-		ap_document_as_object(&root, &object) &&
-		ap_document_member(&object, "status", &value))
+	if (document != NULL && ap_document_find(document, "status", &value))
 		text = ap_document_text(&value);
 	if (text == NULL)
 		PG_RETURN_NULL();

@@ -35,6 +35,9 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075700, "allpass needs libcurl 7.87 or
 /* Idle easy handles kept by a pool, each with its options set. */
 #define AP_IDLE_HANDLES 64
 
+/* Runs of timers before sockets get their turn. */
+#define AP_TIMER_RUNS 4
+
 #define AP_USER_AGENT "allpass/" AP_VERSION " PostgreSQL/" PG_VERSION
 
 struct ApHttpPool
@@ -45,6 +48,7 @@ struct ApHttpPool
 	int64		deadline;		/* of libcurl's timer, in ms; -1 for none */
 	int			active;			/* transfers under way */
 	int			unsent;			/* of these, whose request is not on the wire */
+	int			ended;			/* of these, that are done */
 	bool		broken;			/* libcurl gave up on the multi handle */
 	bool		has_streams;	/* the server speaks HTTP/2 or newer */
 	CURL	   *idle[AP_IDLE_HANDLES];
@@ -125,6 +129,11 @@ on_body(char *data, size_t size, size_t count, void *arg)
  * Count a request that is about to be sent, and forbid a second one where that
  * could act twice: libcurl repeats a request by itself when a kept-alive
  * connection breaks before an answer, though the server may have acted.
+ *
+ * The connection may be one whose last answer has come in this very run of
+ * libcurl, with something after it, so those are looked at here.  One that is
+ * spoiled is broken, and a request is not sent on it but on another, or not at
+ * all where a break would leave open what became of it.
  */
 static int
 on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
@@ -136,6 +145,8 @@ on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void) peer_port;
 	(void) local_port;
 	if (transfer->once && transfer->sends > 0)
+		return CURL_PREREQFUNC_ABORT;
+	if (ap_sockets_spoil(transfer->pool, transfer->pool->has_streams, true) && transfer->once)
 		return CURL_PREREQFUNC_ABORT;
 	if (transfer->sends++ == 0)
 		transfer->pool->unsent--;
@@ -296,6 +307,15 @@ ap_http_pool_close(ApHttpPool *pool)
 	free(pool);
 }
 
+/*
+ * Tell whether a pool has no connection for one more transfer.
+ */
+bool
+ap_http_pool_is_full(const ApHttpPool *pool)
+{
+	return pool->active - pool->ended >= pool->max_connections;
+}
+
 /* Set an option of the handle "easy", unless one failed before: then "ok" is false. */
 #define SET(option, value) \
 	ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
@@ -320,7 +340,6 @@ make_easy(void)
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_PIPEWAIT, 1L);
 	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
 	SET(CURLOPT_USERAGENT, AP_USER_AGENT);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
@@ -329,11 +348,7 @@ make_easy(void)
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	if (ok)
-	{
-		/* a libcurl without HTTP/2 refuses this, and speaks HTTP/1.1 */
-		(void) curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 		return easy;
-	}
 	curl_easy_cleanup(easy);
 	return NULL;
 }
@@ -359,6 +374,8 @@ release(void *arg)
 		pool->active--;
 		if (transfer->sends == 0)
 			pool->unsent--;
+		if (transfer->done)
+			pool->ended--;
 	}
 	if (transfer->easy != NULL)
 	{
@@ -395,6 +412,22 @@ copy_headers(const char *const *lines)
 }
 
 /*
+ * Choose the version of HTTP.  Over TLS, it is agreed on as a connection is
+ * made, so other requests wait for what the first one brings, to share it.
+ * Without, they would wait for its answer, in vain.
+ */
+static void
+choose_version(CURL *easy, const char *url)
+{
+	bool		tls = strncmp(url, "https:", 6) == 0;
+
+	/* a libcurl without HTTP/2 refuses this, and speaks HTTP/1.1 */
+	(void) curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+							tls ? (long) CURL_HTTP_VERSION_2TLS : (long) CURL_HTTP_VERSION_1_1);
+	(void) curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tls ? 1L : 0L);
+}
+
+/*
  * Set the options of this request.  Certificates come from one file alone, the
  * system's where it has one: libcurl keeps those in memory from connection to
  * connection, but not where it would look into a folder as well.
@@ -405,6 +438,7 @@ prepare(ApHttpTransfer *transfer, const ApHttpRequest *request)
 	CURL	   *easy = transfer->easy;
 	bool		ok = true;
 
+	choose_version(easy, request->url);
 	SET(CURLOPT_URL, request->url);
 	SET(CURLOPT_HTTPHEADER, transfer->headers);
 	SET(CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
@@ -492,7 +526,7 @@ ap_http_was_sent(const ApHttpTransfer *transfer)
 static void
 check_idle(ApHttpPool *pool)
 {
-	bool		spoiled = ap_sockets_spoil(pool, pool->has_streams);
+	bool		spoiled = ap_sockets_spoil(pool, pool->has_streams, false);
 
 	/* older ones look at a connection themselves, always, before they use it again */
 #if LIBCURL_VERSION_NUM >= 0x081000
@@ -530,6 +564,7 @@ drive(ApHttpPool *pool, curl_socket_t fd, int events)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
 		((ApHttpTransfer *) private)->result = message->data.result;
 		((ApHttpTransfer *) private)->done = true;
+		pool->ended++;
 	}
 }
 
@@ -581,14 +616,26 @@ run_timers(long *timeout_ms)
 /*
  * Let all transfers make progress: act on what is due now or, if nothing is,
  * wait for it for at most timeout_ms (-1 for no limit).  Throws on interrupts.
+ *
+ * A caller that starts transfers all the time makes timers due all the time,
+ * and many of the answers come while these run.  So that those of others do not
+ * wait for ever, sockets get their turn after some runs.
  */
 void
 ap_http_wait(long timeout_ms)
 {
+	static int	runs = 0;
 	sigset_t	old;
 
 	CHECK_FOR_INTERRUPTS();
-	if (run_timers(&timeout_ms) || !ap_sockets_wait(timeout_ms))
+	if (run_timers(&timeout_ms))
+	{
+		if (++runs < AP_TIMER_RUNS)
+			return;
+		timeout_ms = 0;
+	}
+	runs = 0;
+	if (!ap_sockets_wait(timeout_ms))
 		return;
 	block_signals(&old);
 	ap_sockets_report(on_ready);
@@ -694,6 +741,8 @@ describe_failure(const ApHttpTransfer *transfer, ApStatus *status)
 			quote_reason(reason, status);
 			return;
 		case CURLE_ABORTED_BY_CALLBACK:
+			if (transfer->sends == 0)
+				break;
 			ap_status_set(status, AP_UNREACHABLE, "could not complete a request to the Allpass API");
 			ap_status_detail(status, "The connection broke after the request was sent; "
 							 "the server may or may not have acted on it.");

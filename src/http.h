@@ -50,6 +50,7 @@ extern int64 ap_http_clock_us(void);
 
 extern ApHttpPool *ap_http_pool_create(int max_connections);
 extern void ap_http_pool_close(ApHttpPool *pool);
+extern bool ap_http_pool_is_full(const ApHttpPool *pool);
 
 extern ApHttpTransfer *ap_http_start(ApHttpPool *pool, const ApHttpRequest *request,
 									 ApStatus *status);

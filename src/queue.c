@@ -258,7 +258,7 @@ static const char *const plan_settings[][2] = {
 	{"default_transaction_read_only", "off"},
 	{"row_security", "on"},
 	{"session_replication_role", "origin"},
-	{"lock_timeout", "100ms"},
+	{"lock_timeout", "20ms"},
 };
 
 /*-------------------------------------------------------------------------

@@ -228,13 +228,30 @@ descend(Walk *walk, int level)
 }
 
 /*
- * Check that the result has the columns of the map: its type is an object of
+ * Check that a result has columns of these types: its type is an object of
  * the database, which may be of another version or may have been altered.
+ */
+void
+ap_rowset_check(TupleDesc result, const Oid *types, int ntypes)
+{
+	bool		fits = result->natts == ntypes;
+
+	for (int i = 0; fits && i < ntypes; i++)
+		fits = TupleDescAttr(result, i)->atttypid == types[i];
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("result type of the function does not have the columns that this version of allpass gives"),
+				 errhint("Use ALTER EXTENSION allpass UPDATE.")));
+}
+
+/*
+ * Check that the result has the columns of the map.
  */
 static void
 check_result(const ApRowset *rowset, TupleDesc result)
 {
-	static const Oid types[] = {
+	static const Oid kinds[] = {
 		[AP_ROW_NUMBER] = INT4OID,
 		[AP_POSITION] = INT4OID,
 		[AP_LABEL] = TEXTOID,
@@ -247,15 +264,11 @@ check_result(const ApRowset *rowset, TupleDesc result)
 		[AP_JSON] = JSONBOID,
 		[AP_IMAGE] = BYTEAOID,
 	};
-	bool		fits = result->natts == rowset->ncolumns;
+	Oid			types[AP_MAX_COLUMNS];
 
-	for (int i = 0; fits && i < result->natts; i++)
-		fits = TupleDescAttr(result, i)->atttypid == types[rowset->columns[i].kind];
-	if (!fits)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("result type of the function does not have the columns that this version of allpass gives"),
-				 errhint("Use ALTER EXTENSION allpass UPDATE.")));
+	for (int i = 0; i < rowset->ncolumns; i++)
+		types[i] = kinds[rowset->columns[i].kind];
+	ap_rowset_check(result, types, rowset->ncolumns);
 }
 
 /*

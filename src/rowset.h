@@ -57,6 +57,7 @@ typedef struct ApRowset
 	ApColumn	columns[AP_MAX_COLUMNS];
 } ApRowset;
 
+extern void ap_rowset_check(TupleDesc result, const Oid *types, int ntypes);
 extern void ap_rowset_emit(const ApRowset *rowset, Jsonb *document, ReturnSetInfo *result);
 
 #endif							/* AP_ROWSET_H */

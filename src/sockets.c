@@ -47,12 +47,14 @@ typedef struct Socket
 	int			registered;		/* what the set waits for */
 	int			pos;			/* in the set, -1 if not there */
 	bool		ours;			/* made by ap_sockets_open() */
+	bool		unchecked;		/* parked, and not looked at since */
 	ino_t		inode;			/* of ours: tells it from its successors */
 	void	   *owner;
 }			Socket;
 
 static Socket *sockets = NULL;
 static int	nsockets = 0;
+static int	nunchecked = 0;
 static int	sockets_size = 0;
 
 /* The places in the table by descriptor, plus one; 0 for none. */
@@ -123,6 +125,16 @@ add(int fd)
 }
 
 /*
+ * Note whether a socket is parked and was not looked at since.
+ */
+static void
+set_unchecked(Socket *socket, bool unchecked)
+{
+	nunchecked += (int) unchecked - (int) socket->unchecked;
+	socket->unchecked = unchecked;
+}
+
+/*
  * Take a socket out of the table.
  */
 static void
@@ -130,6 +142,7 @@ drop(Socket *socket)
 {
 	if (socket->pos >= 0)
 		stale = true;
+	set_unchecked(socket, false);
 	places[socket->fd] = 0;
 	nsockets--;
 	if (socket != &sockets[nsockets])
@@ -238,6 +251,7 @@ ap_sockets_watch(int fd, int events, void *owner)
 	}
 	if (socket == NULL && (socket = add(fd)) == NULL)
 		return false;
+	set_unchecked(socket, false);
 	socket->events = events;
 	socket->owner = owner;
 	if (socket->pos < 0 || socket->registered != events)
@@ -255,10 +269,13 @@ ap_sockets_unwatch(int fd)
 
 	if (socket == NULL)
 		return;
-	if (socket->ours)
-		socket->events = 0;
-	else
+	if (!socket->ours)
+	{
 		drop(socket);
+		return;
+	}
+	socket->events = 0;
+	set_unchecked(socket, true);
 }
 
 /*
@@ -286,23 +303,29 @@ spoil(int fd, bool may_talk)
  * Look at the parked sockets of an owner before one is used again, and tell
  * whether any of them must not be.  An answer that came before its request is
  * none: on a kept-alive connection it would be taken for the next one.  One
- * look of the kernel tells which sockets have anything to say at all.
+ * look of the kernel tells which sockets have anything to say at all.  The look
+ * may be at those alone that were parked since the last one.
  */
 bool
-ap_sockets_spoil(const void *owner, bool may_talk)
+ap_sockets_spoil(const void *owner, bool may_talk, bool only_new)
 {
 	struct pollfd looks[AP_LOOKS_PER_CALL];
 	bool		spoiled = false;
 
-	for (int i = 0; i < nsockets;)
+	for (int i = 0; i < nsockets && (!only_new || nunchecked > 0);)
 	{
 		int			count = 0;
 		bool		failed;
 
 		for (; i < nsockets && count < AP_LOOKS_PER_CALL; i++)
 		{
-			if (sockets[i].ours && sockets[i].events == 0 && sockets[i].owner == owner)
-				looks[count++] = (struct pollfd) {.fd = sockets[i].fd,.events = POLLIN};
+			Socket	   *socket = &sockets[i];
+
+			if (!socket->ours || socket->events != 0 || socket->owner != owner ||
+				(only_new && !socket->unchecked))
+				continue;
+			looks[count++] = (struct pollfd) {.fd = socket->fd,.events = POLLIN};
+			set_unchecked(socket, false);
 		}
 		if (count == 0)
 			break;

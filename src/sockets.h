@@ -23,7 +23,7 @@ extern int	ap_sockets_open(int family, int type, int protocol);
 extern void ap_sockets_close(int fd);
 extern bool ap_sockets_watch(int fd, int events, void *owner);
 extern void ap_sockets_unwatch(int fd);
-extern bool ap_sockets_spoil(const void *owner, bool may_talk);
+extern bool ap_sockets_spoil(const void *owner, bool may_talk, bool only_new);
 extern bool ap_sockets_wait(long timeout_ms);
 extern void ap_sockets_report(ApSocketReady ready);
 

@@ -85,6 +85,31 @@ report(int in_flight)
 }
 
 /*
+ * Take a step.  A cancel, which nobody has a reason to send, ends a wait and no
+ * more.  Returns false if there is no queue.
+ */
+static bool
+step(ApDispatch *dispatch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool found = true;
+
+	PG_TRY();
+	{
+		found = ap_dispatch_step(dispatch, -1);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_QUERY_CANCELED || IsTransactionState())
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return found;
+}
+
+/*
  * Carry out jobs until there is a reason to end.
  */
 static void
@@ -100,7 +125,7 @@ work(ApDispatch *dispatch, int index)
 			reload(dispatch, index);
 		if (ap_shared_take_news(&news))
 			ap_dispatch_news(dispatch, &news);
-		if (!ap_dispatch_step(dispatch, -1))
+		if (!step(dispatch))
 		{
 			ap_shared_set_absent();
 			return;

@@ -59,6 +59,11 @@ BEGIN
 	CALL expect('00000', format('allpass_aml_entities(%L)', aml_id));
 	CALL expect('00000', format('allpass_aml_timeline(%L)', aml_id));
 	CALL expect('00000', format('allpass_aml_comments(%L)', aml_id));
+	-- sets: read to the end, in part, and in the select list
+	CALL expect('00000', format('status FROM allpass_statuses(ARRAY[%1$L, NULL, ''nobody'', '''', %1$L])', prefix || '/1'));
+	CALL expect('00000', format('applicant FROM allpass_applicants(ARRAY[%L, ''nobody'']) WHERE sqlstate IS NULL LIMIT 1', prefix || '/1'));
+	CALL expect('00000', format('allpass_statuses(ARRAY[%L, ''nobody''])', prefix || '/1'));
+	CALL expect('00000', 'score FROM allpass_aml_screen(''BTC'', ''{bc1qexample,bc1qother}'')');
 END
 $$;
 CALL expect_operations('plain');

@@ -24,6 +24,7 @@ SELECT call, sandbox.error(call) FROM (VALUES
 	($$SELECT count(*) FROM allpass_services('c-1')$$), ($$SELECT count(*) FROM allpass_documents('c-1')$$), ($$SELECT count(*) FROM allpass_document_fields('c-1')$$),
 	($$SELECT count(*) FROM allpass_document_images('c-1')$$), ($$SELECT count(*) FROM allpass_aml_funds('a-1')$$), ($$SELECT count(*) FROM allpass_aml_entities('a-1')$$),
 	($$SELECT count(*) FROM allpass_aml_timeline('a-1')$$), ($$SELECT count(*) FROM allpass_aml_comments('a-1')$$),
+	($$SELECT count(*) FROM allpass_applicants('{c-1}')$$), ($$SELECT count(*) FROM allpass_statuses('{c-1}')$$), ($$SELECT count(*) FROM allpass_aml_screen('BTC', '{bc1qexample}')$$),
 	-- also of a NULL, which would make no call
 	($$SELECT allpass_status(NULL)$$), ($$SELECT count(*) FROM allpass_services(NULL::text)$$),
 	-- pure ones
@@ -39,9 +40,10 @@ RESET ROLE;
 SELECT sandbox.requests();
 
 -- with the functions alone the server is still closed
-GRANT EXECUTE ON FUNCTION allpass_status(text, boolean), allpass_services(text, boolean) TO regress_allpass_plain;
+GRANT EXECUTE ON FUNCTION allpass_status(text, boolean), allpass_services(text, boolean), allpass_statuses(text[]) TO regress_allpass_plain;
 SET ROLE regress_allpass_plain;
 SELECT sandbox.outcome($$SELECT allpass_status('c-1')$$);
+SELECT sandbox.outcome($$SELECT count(*) FROM allpass_statuses('{c-1}')$$);
 SELECT sandbox.outcome($$SELECT count(*) FROM allpass_services('c-1')$$);
 RESET ROLE;
 SELECT sandbox.requests();
@@ -50,6 +52,7 @@ GRANT USAGE ON FOREIGN SERVER allpass TO regress_allpass_plain;
 SET ROLE regress_allpass_plain;
 SELECT sandbox.outcome($$SELECT allpass_status('c-1')$$);
 SELECT sandbox.outcome($$SELECT count(*) FROM allpass_services('c-1')$$);
+SELECT sandbox.outcome($$SELECT count(status) FROM allpass_statuses('{c-1}')$$);
 SELECT sandbox.error($$SELECT allpass_applicant('c-1')$$);
 RESET ROLE;
 -- and no longer when that is taken back, in the same session
@@ -70,9 +73,14 @@ SELECT lend('c-1');
 RESET ROLE;
 DROP FUNCTION lend(text);
 
-REVOKE ALL ON FUNCTION allpass_status(text, boolean), allpass_services(text, boolean) FROM regress_allpass_plain, regress_allpass_owner;
+REVOKE ALL ON FUNCTION allpass_status(text, boolean), allpass_services(text, boolean), allpass_statuses(text[]) FROM regress_allpass_plain, regress_allpass_owner;
 REVOKE ALL ON FOREIGN SERVER allpass FROM regress_allpass_owner;
 DROP ROLE regress_allpass_plain, regress_allpass_owner;
+
+-- everybody may look at the progress of what they may watch, which is nothing of others
+SET ROLE pg_monitor;
+SELECT count(*) FROM allpass_progress;
+RESET ROLE;
 
 -- the settings are for everybody
 SELECT name, context FROM pg_settings WHERE name LIKE 'allpass.%' ORDER BY name COLLATE "C";

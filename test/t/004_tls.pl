@@ -244,7 +244,7 @@ http {
 		@{[ $is_new ? 'http2 on;' : '' ]}
 		ssl_certificate $temp/loopback.crt;
 		ssl_certificate_key $temp/loopback.key;
-		keepalive_requests 40;
+		keepalive_requests 140;
 		location / { proxy_pass @{[ $plain->url ]}; proxy_read_timeout 60s; }
 	}
 }
@@ -265,14 +265,21 @@ CONF
 
 	local $ENV{PATH} = "$ENV{PATH}:/usr/sbin:/usr/local/sbin";
 	my $pid = $start->();
-	make_hasty_server($session, 'http2', "https://127.0.0.1:$port", ca_file => $ca);
+	make_hasty_server($session, 'http2', "https://127.0.0.1:$port", ca_file => $ca, max_concurrency => 64);
 	$plain->reset;
 	$plain->seed;
 	works(ask('http2'), 'APPROVED', 'a call by HTTP/2');
 	ok(!$session->query("SELECT allpass_create_applicant('h2', 'kyc', supplied_info => '{\"a\":1}')")->{error},
 		'a call that sends a body');
 	works($session->query("SELECT count(allpass_status('c-' || i)) FROM generate_series(1, 30) i"), 30, 'more of them');
-	poll { $calls->() >= 32 } 'the log of nginx';
+
+	# also when they are under way together
+	$plain->control('POST', 'config', { delay_ms => 20 });
+	works($session->query("SELECT count(status) FROM allpass_statuses(ARRAY(SELECT 'c-' || i FROM generate_series(1, 100) i))"), 100,
+		'a set by HTTP/2');
+	is($plain->stats('peak_concurrency'), 64, 'as many calls at once as the server takes');
+	$plain->control('POST', 'config', { delay_ms => 0 });
+	poll { $calls->() >= 132 } 'the log of nginx';
 	is(join(' ', do { my %seen; grep { !$seen{$_}++ } map { (split)[0] } $calls->() }), 'HTTP/2.0', 'all were HTTP/2');
 	is(scalar(do { my %seen; grep { !$seen{$_}++ } map { (split)[2] } $calls->() }), 1, 'on one connection');
 

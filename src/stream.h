@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream.h
+ *		Functions over sets in FROM, row by row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef AP_STREAM_H
+#define AP_STREAM_H
+
+#include "nodes/plannodes.h"
+
+extern void ap_stream_define(void);
+extern Plan *ap_stream_replace(FunctionScan *scan, PlannedStmt *stmt);
+
+#endif							/* AP_STREAM_H */
