@@ -476,7 +476,8 @@ allpass_launcher_main(Datum unused)
 						 time_left(&launcher), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	proc_exit(0);
+	/* with 0 it would not be started again */
+	proc_exit(1);
 }
 
 /*
