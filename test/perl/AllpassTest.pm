@@ -76,7 +76,7 @@ sub make_node
 	my ($name, %options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C' ], %{ $options{init} || {} });
 	$node->append_conf('postgresql.conf', "log_statement = none\nautovacuum = off\n");
 	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
 	{

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $sandbox = AllpassTest::Sandbox->new('--log-size', 10000);
-my $node = make_worker_node('lifecycle', conf => "max_prepared_transactions = 5\n");
+my $node = make_worker_node('lifecycle', init => { allows_streaming => 1 });
 my $queue = AllpassTest::Queue->new($node, server_url => $sandbox->url);
 my $session = $queue->session;
 
@@ -225,14 +225,9 @@ sub troubles
 
 # A fast shutdown waits for no answer.
 {
-	my $id = hang($queue);
-	my $creation;
-
-	$sandbox->faults(
-		{ applicant => 'c-1', delay_ms => 12000 },
-		{ applicant => 'new', operation => 'create_applicant', delay_ms => 12000 });
-	$creation = $queue->create('new');
-	poll { $sandbox->stats('in_flight') == 2 } 'a second call';
+	$sandbox->faults({ applicant => 'c-1', delay_ms => 12000 }, { operation => 'create_applicant', delay_ms => 12000 });
+	my ($id, $creation) = ($queue->add('restore', 'c-1'), $queue->create('new'));
+	poll { $sandbox->stats('in_flight') == 2 } 'calls to be under way';
 	my $place = -s $node->logfile;
 	my $begun = now();
 	$node->stop('fast');
