@@ -73,7 +73,6 @@ prepare_call(ApAttempt *attempt)
 
 	if (profile == NULL)
 		return false;
-	attempt->max_concurrency = profile->options.max_concurrency;
 	if (attempt->is_lookup)
 		attempt->call = ap_client_prepare(profile, ap_endpoint_get(AP_APPLICANT),
 										  attempt->job.values, attempt->max_answer_size, NULL);
@@ -102,6 +101,7 @@ ap_attempt_create(ApQueue *queue, const char *server, const ApClaimed *claimed,
 	attempt->role = claimed->role;
 	attempt->attempts = claimed->attempts;
 	attempt->run_at = claimed->run_at;
+	attempt->started_at = ap_queue_now(queue);
 	attempt->in_doubt = claimed->in_doubt;
 	attempt->fresh = true;
 	make_idempotency_key(attempt, claimed);

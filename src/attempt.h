@@ -37,7 +37,7 @@ typedef struct ApAttempt
 	bool		judged;
 	int			unsettled;		/* times it could not be settled, by itself */
 	TimestampTz settle_at;		/* not before, after that */
-	int			max_concurrency;	/* of the server; 0 if it could not be found out */
+	TimestampTz started_at;		/* when it was claimed */
 	ApJobCall	job;
 	char		idempotency_key[40];
 	size_t		max_answer_size;

@@ -68,6 +68,8 @@ struct ApDispatch
 	bool		absent;
 	bool		purging;		/* there may be more to purge */
 	bool		forget_pauses;	/* what they were for may have been mended */
+	bool		pauses_changed;	/* another worker has changed them */
+	bool		tell_pauses;	/* this one has */
 	int			careful;		/* steps in which to settle or claim one job only */
 	int			settling;		/* jobs that this transaction settles */
 	ApAttempt  *settled_alone;	/* the one, if it is one */
@@ -130,6 +132,7 @@ ap_dispatch_news(ApDispatch *dispatch, const ApNews *news)
 	if (news->all || news->config)
 		dispatch->look_at = now;
 	dispatch->forget_pauses |= news->config;
+	dispatch->pauses_changed |= news->pauses;
 	for (int i = 0; i < news->count; i++)
 		ap_lane_news(ap_lanes_get(&dispatch->lanes, news->lanes[i].server, news->lanes[i].priority),
 					 news->lanes[i].due, now);
@@ -190,7 +193,9 @@ settle_time(ApDispatch *dispatch)
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &dispatch->ended)
+	{
 		at = Min(at, dlist_container(ApAttempt, node, iter.cur)->settle_at);
+	}
 	return at;
 }
 
@@ -205,6 +210,7 @@ has_work(ApDispatch *dispatch, TimestampTz now)
 	if (dispatch->not_before > now)
 		return false;
 	if (settle_time(dispatch) <= now || dispatch->look_at <= now || dispatch->purging ||
+		dispatch->pauses_changed ||
 		(dispatch->nattempts > 0 && dispatch->renew_at <= now))
 		return true;
 	foreach(cell, dispatch->lanes.lines)
@@ -283,15 +289,18 @@ pause_jobs(ApDispatch *dispatch, ApServerLine *line, const ApAttempt *attempt, T
 	int64		pause_ms;
 	TimestampTz until;
 
+	/* what was sent before the pause began adds nothing to it */
+	if (attempt->started_at < pause->since && attempt->status.retry_after_s == 0)
+		return;
 	if (pause->until <= now)
 		pause->failures++;
 	pause_ms = ap_retry_pause(scope, &attempt->status, pause->failures);
 	until = TimestampTzPlusMilliseconds(now, pause_ms);
 	if (pause->until > now && until <= pause->until)
 		return;
-	if (pause->until > now && attempt->status.retry_after_s == 0)
-		return;
+	pause->since = now;
 	pause->until = until;
+	dispatch->tell_pauses = true;
 	strlcpy(stored.server, line->name, sizeof(stored.server));
 	stored.until = until;
 	stored.failures = pause->failures;
@@ -313,48 +322,58 @@ resume_jobs(ApDispatch *dispatch, ApServerLine *line, const ApAttempt *attempt)
 	{
 		ApPause    *pause = ap_line_pause(line, roles[i]);
 
-		if (pause == NULL)
+		if (pause == NULL || attempt->started_at < pause->since)
 			continue;
 		ap_queue_resume(dispatch->queue, line->name, roles[i]);
 		ap_line_drop_pause(line, pause);
 		line->logged_at = 0;
+		dispatch->tell_pauses = true;
 	}
 }
 
 /*
- * Read the pauses that are remembered, or forget all of them.
+ * Tell whether a pause may be over since servers or mappings have changed: not
+ * if the API has asked for it.
+ */
+static bool
+may_be_mended(const ApQueuePause *pause)
+{
+	return strcmp(pause->sqlstate, "KY429") != 0;
+}
+
+/*
+ * Take the pauses over that are in the table, but for those that may be mended,
+ * if that is to be found out.
  */
 static void
 load_pauses(ApDispatch *dispatch)
 {
+	TimestampTz now = ap_queue_now(dispatch->queue);
 	ListCell   *cell;
 
 	foreach(cell, ap_queue_pauses(dispatch->queue))
 	{
 		const ApQueuePause *stored = lfirst(cell);
-		ApServerLine *line = ap_lanes_line(&dispatch->lanes, stored->server);
 		ApPause    *pause;
 
-		if (dispatch->forget_pauses)
+		if (dispatch->forget_pauses && may_be_mended(stored))
 		{
 			ap_queue_resume(dispatch->queue, stored->server, stored->role);
 			continue;
 		}
-		pause = ap_line_put_pause(line, stored->role);
-		pause->until = Max(pause->until, stored->until);
-		pause->failures = Max(pause->failures, stored->failures);
+		pause = ap_line_put_pause(ap_lanes_line(&dispatch->lanes, stored->server), stored->role);
+		if (pause->until != stored->until)
+			pause->since = now;
+		pause->until = stored->until;
+		pause->failures = stored->failures;
+		pause->stored = true;
 	}
-	if (!dispatch->forget_pauses)
-		return;
 	foreach(cell, dispatch->lanes.lines)
 	{
-		ApServerLine *line = lfirst(cell);
-
-		while (line->pauses != NIL)
-			ap_line_drop_pause(line, linitial(line->pauses));
-		line->logged_at = 0;
+		ap_line_keep_stored(lfirst(cell));
 	}
 	dispatch->forget_pauses = false;
+	dispatch->pauses_changed = false;
 }
 
 /*-------------------------------------------------------------------------
@@ -423,8 +442,6 @@ learn(ApDispatch *dispatch, const ApAttempt *attempt, TimestampTz now)
 {
 	ApServerLine *line = ap_lanes_line(&dispatch->lanes, attempt->server);
 
-	if (attempt->max_concurrency > 0)
-		line->max_concurrency = attempt->max_concurrency;
 	if (attempt->retry.verdict == AP_VERDICT_AGAIN && attempt->retry.scope != AP_SCOPE_JOB)
 		pause_jobs(dispatch, line, attempt, now);
 	else if (attempt->retry.verdict == AP_VERDICT_DONE || attempt->status.http_status != 0)
@@ -521,8 +538,6 @@ take(ApDispatch *dispatch, ApServerLine *line, List *claimed)
 		line->in_flight++;
 		if (pause != NULL)
 			pause->in_flight++;
-		if (attempt->max_concurrency > 0)
-			line->max_concurrency = attempt->max_concurrency;
 		if (dispatch->config.max_jobs > 0)
 			dispatch->config.max_jobs--;
 	}
@@ -667,12 +682,13 @@ claim_of_server(ApDispatch *dispatch, ApServerLine *line)
 		try_paused(dispatch, line, pause, &claim);
 	claim.nexcluded = ap_line_excluded(line, roles);
 	foreach(cell, line->lanes)
+	{
 		sweep(dispatch, lfirst(cell), &claim);
+	}
 }
 
 /*
- * Claim what is due and fits.  What was learned of a server on the way may make
- * more room.
+ * Claim what is due and fits.
  */
 static void
 claim(ApDispatch *dispatch)
@@ -683,14 +699,13 @@ claim(ApDispatch *dispatch)
 	foreach(cell, dispatch->lanes.lines)
 	{
 		ApServerLine *line = lfirst(cell);
-		int			known;
 
-		do
-		{
-			known = line->max_concurrency;
-			if (may_claim(dispatch, line, now))
-				claim_of_server(dispatch, line);
-		} while (line->max_concurrency > known);
+		if (!may_claim(dispatch, line, now))
+			continue;
+		/* a server that is not there still has its jobs find that out */
+		line->max_concurrency = Max(ap_profile_max_concurrency(line->name), 1);
+		line->is_known = true;
+		claim_of_server(dispatch, line);
 	}
 }
 
@@ -732,9 +747,13 @@ renew(ApDispatch *dispatch)
 	int			count = 0;
 
 	dlist_foreach(iter, &dispatch->flying)
+	{
 		ids[count++] = dlist_container(ApAttempt, node, iter.cur)->id;
+	}
 	dlist_foreach(iter, &dispatch->ended)
+	{
 		ids[count++] = dlist_container(ApAttempt, node, iter.cur)->id;
+	}
 	ap_queue_renew(dispatch->queue, ids, count);
 	dispatch->renew_at = TimestampTzPlusMilliseconds(ap_queue_now(dispatch->queue), AP_RENEW_MS);
 }
@@ -798,6 +817,8 @@ transact(ApDispatch *dispatch)
 	{
 		if (dispatch->look_at <= now)
 			look(dispatch);
+		else if (dispatch->pauses_changed)
+			load_pauses(dispatch);
 		if (dispatch->nattempts > 0 && dispatch->renew_at <= now)
 			renew(dispatch);
 		claim(dispatch);
@@ -807,6 +828,9 @@ transact(ApDispatch *dispatch)
 	ap_queue_commit(dispatch->queue, settled != NIL || must_be_durable(dispatch));
 	finish_settled(dispatch, settled, next);
 	send_ready(dispatch);
+	if (dispatch->tell_pauses)
+		ap_shared_tell_pauses();
+	dispatch->tell_pauses = false;
 	dispatch->failures = 0;
 	if (dispatch->careful > 0)
 		dispatch->careful--;
@@ -987,9 +1011,13 @@ ap_dispatch_give_up(ApDispatch *dispatch, long grace_ms)
 	settlements = palloc(Max(dispatch->nattempts, 1) * sizeof(*settlements));
 	next = palloc(Max(dispatch->nattempts, 1) * sizeof(*next));
 	dlist_foreach(iter, &dispatch->flying)
+	{
 		ap_attempt_abandon(dlist_container(ApAttempt, node, iter.cur), &settlements[count++]);
+	}
 	dlist_foreach(iter, &dispatch->ready)
+	{
 		ap_attempt_abandon(dlist_container(ApAttempt, node, iter.cur), &settlements[count++]);
+	}
 	if (count > 0)
 		(void) ap_queue_settle(dispatch->queue, settlements, count, next);
 	ap_queue_commit(dispatch->queue, true);

@@ -3,9 +3,9 @@
  * hooks.c
  *		What the workers have to know of commands that backends run.
  *
- * Commands that need a database without sessions find it so; commands that
- * change servers, mappings, rights or extensions are told of when they commit,
- * and a prepared transaction when it does.
+ * Commands that need a database without sessions find it so until they commit;
+ * commands that change servers, mappings, extensions or databases are told of
+ * when they commit, and a prepared transaction when it does.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,6 @@
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
-#include "storage/ipc.h"
 #include "tcop/utility.h"
 
 #include "hooks.h"
@@ -100,6 +99,10 @@ note(const Node *command)
 		case T_AlterObjectSchemaStmt:
 			ap_shared_note_all();
 			break;
+		case T_CreatedbStmt:
+		case T_DropdbStmt:
+			ap_shared_note_databases();
+			break;
 		case T_DropStmt:
 			if (((const DropStmt *) command)->removeType == OBJECT_EXTENSION)
 				ap_shared_note_all();
@@ -111,26 +114,15 @@ note(const Node *command)
 		case T_CreateUserMappingStmt:
 		case T_AlterUserMappingStmt:
 		case T_DropUserMappingStmt:
-		case T_GrantStmt:
-		case T_GrantRoleStmt:
-		case T_AlterRoleStmt:
-		case T_DropRoleStmt:
-		case T_RenameStmt:
 			ap_shared_note_config();
+			break;
+		case T_RenameStmt:
+			if (((const RenameStmt *) command)->renameType == OBJECT_FOREIGN_SERVER)
+				ap_shared_note_config();
 			break;
 		default:
 			break;
 	}
-}
-
-/*
- * Let workers come back to a database.
- */
-static void
-readmit(int code, Datum database)
-{
-	(void) code;
-	ap_shared_readmit(DatumGetObjectId(database));
 }
 
 /*
@@ -150,26 +142,6 @@ run_next(PlannedStmt *statement, const char *text, bool read_only_tree,
 }
 
 /*
- * Run a command while a database has no workers.
- */
-static void
-run_without_workers(Oid database, PlannedStmt *statement, const char *text, bool read_only_tree,
-					ProcessUtilityContext context, ParamListInfo params,
-					QueryEnvironment *environment, DestReceiver *destination,
-					QueryCompletion *completion)
-{
-	PG_ENSURE_ERROR_CLEANUP(readmit, ObjectIdGetDatum(database));
-	{
-		/* if some stay, the command says so itself */
-		(void) ap_shared_evict(database, AP_EVICT_MS);
-		run_next(statement, text, read_only_tree, context, params, environment,
-				 destination, completion);
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(readmit, ObjectIdGetDatum(database));
-	ap_shared_readmit(database);
-}
-
-/*
  * Run a command, with what workers have to do before and after it.
  */
 static void
@@ -183,12 +155,11 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		((const TransactionStmt *) command)->kind == TRANS_STMT_COMMIT_PREPARED;
 	Oid			evicted = database_to_evict(command);
 
+	/* if some stay, the command says so itself */
 	if (OidIsValid(evicted))
-		run_without_workers(evicted, statement, text, read_only_tree, context, params,
-							environment, destination, completion);
-	else
-		run_next(statement, text, read_only_tree, context, params, environment,
-				 destination, completion);
+		(void) ap_shared_evict(evicted, AP_EVICT_MS);
+	run_next(statement, text, read_only_tree, context, params, environment,
+			 destination, completion);
 	/* the tree of a command that ends the transaction may have ended with it */
 	if (is_prepared)
 		ap_shared_tell_all();

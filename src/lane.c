@@ -14,9 +14,6 @@
 
 #include "lane.h"
 
-/* Concurrent calls to a server whose options are not known yet. */
-#define AP_UNKNOWN_CONCURRENCY 1
-
 /* Of waits before locked jobs are looked at again, doubled each time. */
 #define AP_FIRST_RETURN_MS 50
 #define AP_LAST_RETURN_MS 3000
@@ -40,7 +37,7 @@ ap_lanes_line(ApLanes *lanes, const char *server)
 	old = MemoryContextSwitchTo(lanes->context);
 	line = palloc0(sizeof(*line));
 	strlcpy(line->name, server, sizeof(line->name));
-	line->max_concurrency = AP_UNKNOWN_CONCURRENCY;
+	line->max_concurrency = 1;	/* until its options are read */
 	lanes->lines = lappend(lanes->lines, line);
 	MemoryContextSwitchTo(old);
 	return line;
@@ -115,7 +112,9 @@ ap_lanes_rewind(ApLanes *lanes)
 	ListCell   *cell;
 
 	foreach(cell, lanes->lines)
+	{
 		ap_lanes_rewind_line(lfirst(cell));
+	}
 }
 
 /*
@@ -272,6 +271,30 @@ ap_line_drop_pause(ApServerLine *line, ApPause *pause)
 }
 
 /*
+ * Forget the pauses that were not found in the table.
+ */
+void
+ap_line_keep_stored(ApServerLine *line)
+{
+	ListCell   *cell;
+
+	foreach(cell, line->pauses)
+	{
+		ApPause    *pause = lfirst(cell);
+
+		if (!pause->stored)
+		{
+			line->pauses = foreach_delete_current(line->pauses, cell);
+			pfree(pause);
+			ap_lanes_rewind_line(line);
+			line->logged_at = 0;
+		}
+		else
+			pause->stored = false;
+	}
+}
+
+/*
  * Tell how many jobs of a server may be claimed now.  After a pause of all, one
  * has to come through before the others are let go.
  */
@@ -281,6 +304,9 @@ ap_line_room(const ApServerLine *line, TimestampTz now, int index, int count)
 	const ApPause *pause = ap_line_pause(unconstify(ApServerLine *, line), InvalidOid);
 	int			limit = line->max_concurrency / count + (index < line->max_concurrency % count);
 
+	/* one that is not known yet has room, so that it gets known */
+	if (!line->is_known)
+		limit = 1;
 	if (pause != NULL && pause->until > now)
 		return 0;
 	if (pause != NULL)

@@ -26,7 +26,9 @@
 typedef struct ApPause
 {
 	Oid			role;			/* InvalidOid for all */
+	TimestampTz since;			/* what was under way before says nothing of it */
 	TimestampTz until;
+	bool		stored;			/* in the latest look at the table */
 	int			failures;
 	int			in_flight;		/* jobs that try whether it is over */
 } ApPause;
@@ -35,6 +37,7 @@ typedef struct ApServerLine
 {
 	char		name[NAMEDATALEN];
 	int			max_concurrency;
+	bool		is_known;		/* its options have been read */
 	int			in_flight;		/* claimed and not settled */
 	List	   *pauses;			/* of ApPause */
 	List	   *lanes;			/* of ApLane, the highest priority first */
@@ -78,6 +81,7 @@ extern int	ap_line_room(const ApServerLine *line, TimestampTz now, int index, in
 extern ApPause *ap_line_pause(ApServerLine *line, Oid role);
 extern ApPause *ap_line_put_pause(ApServerLine *line, Oid role);
 extern void ap_line_drop_pause(ApServerLine *line, ApPause *pause);
+extern void ap_line_keep_stored(ApServerLine *line);
 extern int	ap_line_excluded(const ApServerLine *line, Oid *roles);
 extern ApPause *ap_line_probation(const ApServerLine *line, TimestampTz now);
 extern TimestampTz ap_line_next(const ApServerLine *line, TimestampTz now);

@@ -131,7 +131,9 @@ scan_databases(Launcher *launcher)
 	ListCell   *cell;
 
 	foreach(cell, launcher->databases)
+	{
 		((Database *) lfirst(cell))->present = false;
+	}
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -243,7 +245,9 @@ forget_databases(Launcher *launcher)
 		ListCell   *worker;
 
 		foreach(worker, database->workers)
+		{
 			runs |= ((Worker *) lfirst(worker))->handle != NULL;
+		}
 		if (database->present || runs)
 			continue;
 		list_free_deep(database->workers);
@@ -476,7 +480,7 @@ allpass_launcher_main(Datum unused)
 						 time_left(&launcher), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	/* with 0 it would not be started again */
+	/* with 0 it would not be started again, should somebody have terminated it */
 	proc_exit(1);
 }
 

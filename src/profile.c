@@ -490,3 +490,21 @@ ap_profile_get(const char *server_name, Oid role, ApStatus *status)
 		remember(server_name, role, profile);
 	return profile;
 }
+
+/*
+ * Give the number of calls that a server allows at the same time, whoever makes
+ * them; 0 if there is no such server.
+ */
+int
+ap_profile_max_concurrency(const char *server_name)
+{
+	ForeignServer *server = GetForeignServerByName(server_name, true);
+	ApOptions	options;
+	ApStatus	status;
+
+	ap_status_clear(&status);
+	ap_options_default(&options);
+	if (server == NULL || !ap_options_apply(server->options, &options, &status))
+		return 0;
+	return options.max_concurrency;
+}

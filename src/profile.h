@@ -37,6 +37,7 @@ typedef struct ApProfile
 extern pg_atomic_uint64 *(*ap_profile_shared_clock) (Oid server_id);
 
 extern ApProfile *ap_profile_get(const char *server_name, Oid role, ApStatus *status);
+extern int	ap_profile_max_concurrency(const char *server_name);
 extern void ap_profile_hold(ApProfile *profile);
 
 #endif							/* AP_PROFILE_H */

@@ -88,6 +88,7 @@ bool		ap_queue_is_mine = false;
 static Shared *shared = NULL;
 static Slot *my_slot = NULL;
 static Watcher *my_watch = NULL;
+static Oid	my_eviction = InvalidOid;
 
 /* What this transaction has changed. */
 static ApNews noted;
@@ -202,6 +203,7 @@ add_news(ApNews *news, const ApNews *more)
 {
 	news->all |= more->all;
 	news->config |= more->config;
+	news->pauses |= more->pauses;
 	for (int i = 0; i < more->count; i++)
 		add_lane(news, more->lanes[i].server, more->lanes[i].priority, more->lanes[i].due);
 }
@@ -233,7 +235,7 @@ tell(const ApNews *news)
 	{
 		Slot	   *slot = &shared->slots[i];
 
-		if (slot->state == AP_SLOT_FREE || slot->database != MyDatabaseId)
+		if (slot->state == AP_SLOT_FREE || slot->database != MyDatabaseId || slot == my_slot)
 			continue;
 		anybody = true;
 		add_news(&slot->news, news);
@@ -248,9 +250,32 @@ tell(const ApNews *news)
 		if (watcher->process != NULL && watcher->database == MyDatabaseId)
 			SetLatch(&watcher->process->procLatch);
 	}
+	if (news->databases)
+		call_launcher(InvalidOid);
 	if (!anybody && (news->all || news->count > 0))
 		call_launcher(MyDatabaseId);
 	LWLockRelease(shared->lock);
+}
+
+/*
+ * Let workers come back to the database that this transaction had without.
+ */
+static void
+readmit(void)
+{
+	if (!OidIsValid(my_eviction))
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < AP_MAX_EVICTIONS; i++)
+	{
+		Eviction   *eviction = &shared->evictions[i];
+
+		if (eviction->pid == MyProcPid)
+			eviction->pid = 0;
+	}
+	call_launcher(my_eviction);
+	LWLockRelease(shared->lock);
+	my_eviction = InvalidOid;
 }
 
 /*
@@ -261,6 +286,8 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	(void) arg;
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		readmit();
 	if (!has_noted)
 		return;
 	switch (event)
@@ -278,24 +305,42 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 /*
+ * Have the ends of transactions told of.
+ */
+static void
+watch_transactions(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+}
+
+/*
+ * Make news empty.
+ */
+static void
+clear_news(ApNews *news)
+{
+	news->all = false;
+	news->config = false;
+	news->pauses = false;
+	news->databases = false;
+	news->count = 0;
+}
+
+/*
  * Give the notes of this transaction, or NULL if nobody wants to hear of them.
  */
 static ApNews *
 notes(void)
 {
-	static bool registered = false;
-
 	if (shared == NULL || ap_queue_is_mine)
 		return NULL;
-	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
-	registered = true;
+	watch_transactions();
 	if (!has_noted)
-	{
-		noted.all = false;
-		noted.config = false;
-		noted.count = 0;
-	}
+		clear_news(&noted);
 	has_noted = true;
 	return &noted;
 }
@@ -325,7 +370,19 @@ ap_shared_note_all(void)
 }
 
 /*
- * Note that servers, mappings or rights have changed.
+ * Note that there are other databases.
+ */
+void
+ap_shared_note_databases(void)
+{
+	ApNews	   *news = notes();
+
+	if (news != NULL)
+		news->databases = true;
+}
+
+/*
+ * Note that servers or mappings have changed.
  */
 void
 ap_shared_note_config(void)
@@ -479,7 +536,7 @@ stop_workers(Oid database)
 }
 
 /*
- * Have a database without workers until ap_shared_readmit().  Returns false if
+ * Have a database without workers until the transaction ends.  Returns false if
  * some are still there after the time given.  Throws on interrupts.
  */
 bool
@@ -490,6 +547,8 @@ ap_shared_evict(Oid database, long timeout_ms)
 
 	if (shared == NULL)
 		return true;
+	watch_transactions();
+	my_eviction = database;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < AP_MAX_EVICTIONS && !placed; i++)
 	{
@@ -515,26 +574,6 @@ ap_shared_evict(Oid database, long timeout_ms)
 	}
 	ConditionVariableCancelSleep();
 	return true;
-}
-
-/*
- * Undo ap_shared_evict().
- */
-void
-ap_shared_readmit(Oid database)
-{
-	if (shared == NULL)
-		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < AP_MAX_EVICTIONS; i++)
-	{
-		Eviction   *eviction = &shared->evictions[i];
-
-		if (eviction->pid == MyProcPid && eviction->database == database)
-			eviction->pid = 0;
-	}
-	call_launcher(database);
-	LWLockRelease(shared->lock);
 }
 
 /*-------------------------------------------------------------------------
@@ -624,18 +663,25 @@ ap_shared_must_stop(void)
 bool
 ap_shared_take_news(ApNews *news)
 {
-	bool		any;
-
 	if (my_slot == NULL)
 		return false;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	*news = my_slot->news;
-	my_slot->news.all = false;
-	my_slot->news.config = false;
-	my_slot->news.count = 0;
+	clear_news(&my_slot->news);
 	LWLockRelease(shared->lock);
-	any = news->all || news->config || news->count > 0;
-	return any;
+	return news->all || news->config || news->pauses || news->count > 0;
+}
+
+/*
+ * Tell the other workers of the database that a pause has begun or ended.
+ */
+void
+ap_shared_tell_pauses(void)
+{
+	const ApNews news = {.pauses = true};
+
+	if (shared != NULL)
+		tell(&news);
 }
 
 /*

@@ -32,7 +32,9 @@ typedef struct ApLaneNews
 typedef struct ApNews
 {
 	bool		all;			/* anything may have changed */
-	bool		config;			/* servers, mappings or rights have changed */
+	bool		config;			/* servers or mappings have changed */
+	bool		pauses;			/* another worker has begun or ended a pause */
+	bool		databases;		/* for the launcher: there are others */
 	int			count;
 	ApLaneNews	lanes[AP_MAX_NEWS];
 } ApNews;
@@ -56,6 +58,7 @@ extern void ap_shared_request(void);
 extern void ap_shared_note_job(const char *server, int priority, TimestampTz due);
 extern void ap_shared_note_all(void);
 extern void ap_shared_note_config(void);
+extern void ap_shared_note_databases(void);
 
 /* of backends: told now */
 extern void ap_shared_tell_all(void);
@@ -65,9 +68,8 @@ extern bool ap_shared_watch(int64 job);
 extern void ap_shared_unwatch(void);
 extern void ap_shared_tell_watchers(const int64 *jobs, int count);
 
-/* of a backend that needs a database without workers */
+/* of a backend that needs a database without workers until its transaction ends */
 extern bool ap_shared_evict(Oid database, long timeout_ms);
-extern void ap_shared_readmit(Oid database);
 
 /* of workers */
 extern Oid	ap_shared_attach(int slot, int *index);
@@ -75,6 +77,7 @@ extern void ap_shared_set_state(ApSlotState state);
 extern void ap_shared_set_absent(void);
 extern bool ap_shared_must_stop(void);
 extern bool ap_shared_take_news(ApNews *news);
+extern void ap_shared_tell_pauses(void);
 extern pg_atomic_uint64 *ap_shared_rate_clock(Oid server);
 
 /* of the launcher */
