@@ -94,6 +94,8 @@ ap_attempt_create(ApQueue *queue, const char *server, const ApClaimed *claimed,
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	ApAttempt  *attempt = palloc0(sizeof(*attempt));
+	char	   *applicant_id = NULL;
+	Jsonb	   *arguments = NULL;
 
 	attempt->context = context;
 	attempt->server = pstrdup(server);
@@ -107,9 +109,13 @@ ap_attempt_create(ApQueue *queue, const char *server, const ApClaimed *claimed,
 	make_idempotency_key(attempt, claimed);
 	attempt->max_answer_size = max_answer_size;
 	ap_status_clear(&attempt->status);
+	/* a second call needs the values when what was claimed is gone */
+	if (claimed->applicant_id != NULL)
+		applicant_id = pstrdup(claimed->applicant_id);
+	if (claimed->arguments != NULL)
+		arguments = DatumGetJsonbPCopy(JsonbPGetDatum(claimed->arguments));
 	if (check_role(attempt, queue, claimed->operation) &&
-		ap_job_read(claimed->operation, claimed->applicant_id, claimed->arguments,
-					&attempt->job, &attempt->status))
+		ap_job_read(claimed->operation, applicant_id, arguments, &attempt->job, &attempt->status))
 	{
 		attempt->is_lookup = claimed->in_doubt && attempt->job.operation == AP_CREATE_APPLICANT;
 		(void) prepare_call(attempt);
