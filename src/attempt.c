@@ -186,7 +186,7 @@ ap_attempt_judge(ApAttempt *attempt)
 		attempt->judged = false;
 	attempt->retry = ap_retry_judge(&attempt->status);
 	/* what failed after all was not about the creation, so that is still open */
-	attempt->retry.in_doubt |= was_lookup && attempt->retry.verdict == AP_VERDICT_AGAIN;
+	attempt->retry.in_doubt |= was_lookup && attempt->retry.verdict != AP_VERDICT_DONE;
 	MemoryContextSwitchTo(old);
 	return attempt->judged;
 }

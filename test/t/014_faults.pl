@@ -278,18 +278,17 @@ sub pauses
 		'a failure' => { status => 503 });
 
 	begin();
+	$sandbox->faults(map { { applicant => $_, operation => 'create_applicant', times => 1, %{ $faults{$_} } },
+			{ applicant => $_, operation => 'applicant', status => 503, times => 1 } } sort keys %faults);
+	my %ids = map { $_ => $queue->create($_) } sort keys %faults;
 	foreach my $name (sort keys %faults)
 	{
-		(my $applicant = $name) =~ s/ /-/g;
-		$sandbox->faults({ operation => 'create_applicant', times => 1, %{ $faults{$name} } },
-			{ operation => 'applicant', status => 503, times => 1 });
-		my $id = $queue->create($applicant);
-		is($queue->await($id, 'done', "result ->> 'externalUserId'"), $applicant, "created in spite of: $name");
-		my @creations = grep { $_->{operation} eq 'create_applicant' } $sandbox->calls_for($applicant);
-		is(scalar(grep { $_->{acted} } @creations), 1, "and once: $name");
-		is(join(' ', map { $_->{operation} } $sandbox->calls_for($applicant)),
+		is($queue->await($ids{$name}, 'done', "result ->> 'externalUserId'"), $name, "created in spite of $name");
+		my @calls = $sandbox->calls_for($name);
+		is(scalar(grep { $_->{operation} eq 'create_applicant' && $_->{acted} } @calls), 1, "and once in spite of $name");
+		is(join(' ', map { $_->{operation} } @calls),
 			join(' ', qw(create_applicant applicant applicant), $name =~ /before|^a failure$/ ? 'create_applicant' : ()),
-			"after a look: $name");
+			"after a look because of $name");
 	}
 
 	# the look itself is refused; the doubt stays
