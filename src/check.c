@@ -152,6 +152,7 @@ static void
 check_plain(CheckState *state, Relation table, const JobRow *row)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz created = DatumGetTimestampTz(VALUE(row, AP_JOB_CREATED_AT));
 
 	if (DatumGetObjectId(VALUE(row, AP_JOB_REQUESTED_BY)) != state->access.role)
 		refuse_column(table, AP_JOB_REQUESTED_BY);
@@ -159,7 +160,7 @@ check_plain(CheckState *state, Relation table, const JobRow *row)
 		refuse_column(table, AP_JOB_ATTEMPTS);
 	if (DatumGetBool(VALUE(row, AP_JOB_IN_DOUBT)))
 		refuse_column(table, AP_JOB_IN_DOUBT);
-	if (Abs(DatumGetTimestampTz(VALUE(row, AP_JOB_CREATED_AT)) - now) > AP_CREATED_US)
+	if (created < now - AP_CREATED_US || created > now + AP_CREATED_US)
 		refuse_column(table, AP_JOB_CREATED_AT);
 	for (int i = 0; i < (int) lengthof(outcomes); i++)
 	{

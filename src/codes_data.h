@@ -6,13 +6,13 @@
  *-------------------------------------------------------------------------
  */
 
-static const struct Code CheckResult[] = {
+static const struct Code codes_of_CheckResult[] = {
 	{0, "ERROR"},
 	{1, "OK"},
 	{2, "WAS_NOT_DONE"},
 };
 
-static const struct Code DocFormat[] = {
+static const struct Code codes_of_DocFormat[] = {
 	{-1, "UNKNOWN"},
 	{0, "ID1"},
 	{1, "ID2"},
@@ -29,7 +29,7 @@ static const struct Code DocFormat[] = {
 	{1002, "FLEXIBLE"},
 };
 
-static const struct Code DocType[] = {
+static const struct Code codes_of_DocType[] = {
 	{0, "NOT_DEFINED"},
 	{11, "PASSPORT"},
 	{12, "IDENTITY_CARD"},
@@ -263,7 +263,7 @@ static const struct Code DocType[] = {
 	{242, "PASSENGER_LOCATOR_FORM"},
 };
 
-static const struct Code FieldType[] = {
+static const struct Code codes_of_FieldType[] = {
 	{0, "DOCUMENT_CLASS_CODE"},
 	{1, "ISSUING_STATE_CODE"},
 	{2, "DOCUMENT_NUMBER"},
@@ -921,7 +921,7 @@ static const struct Code FieldType[] = {
 	{703, "FT_JURISDICTION_SPECIFIC_DATA"},
 };
 
-static const struct Code FieldVerificationResult[] = {
+static const struct Code codes_of_FieldVerificationResult[] = {
 	{0, "DISABLED"},
 	{1, "VERIFIED"},
 	{2, "NOT_VERIFIED"},
@@ -929,7 +929,7 @@ static const struct Code FieldVerificationResult[] = {
 	{4, "COMPARE_NOT_MATCH"},
 };
 
-static const struct Code GraphicFieldType[] = {
+static const struct Code codes_of_GraphicFieldType[] = {
 	{201, "PORTRAIT"},
 	{202, "FINGERPRINT"},
 	{203, "EYE"},
@@ -959,7 +959,7 @@ static const struct Code GraphicFieldType[] = {
 	{315, "FINGER_TWO_THUMBS"},
 };
 
-static const struct Code Lcid[] = {
+static const struct Code codes_of_Lcid[] = {
 	{0, "LATIN"},
 	{1025, "ARABIC_SAUDI_ARABIA"},
 	{1026, "BULGARIAN"},
@@ -1129,7 +1129,7 @@ static const struct Code Lcid[] = {
 	{50002, "CTC_TRADITIONAL"},
 };
 
-static const struct Code ResultType[] = {
+static const struct Code codes_of_ResultType[] = {
 	{0, "empty"},
 	{1, "DOCUMENT_IMAGE"},
 	{2, "fileImage"},
@@ -1185,12 +1185,12 @@ static const struct Code ResultType[] = {
 };
 
 static const ApCodeTable tables[] = {
-	{"CheckResult", CheckResult, lengthof(CheckResult)},
-	{"DocFormat", DocFormat, lengthof(DocFormat)},
-	{"DocType", DocType, lengthof(DocType)},
-	{"FieldType", FieldType, lengthof(FieldType)},
-	{"FieldVerificationResult", FieldVerificationResult, lengthof(FieldVerificationResult)},
-	{"GraphicFieldType", GraphicFieldType, lengthof(GraphicFieldType)},
-	{"Lcid", Lcid, lengthof(Lcid)},
-	{"ResultType", ResultType, lengthof(ResultType)},
+	{"CheckResult", codes_of_CheckResult, lengthof(codes_of_CheckResult)},
+	{"DocFormat", codes_of_DocFormat, lengthof(codes_of_DocFormat)},
+	{"DocType", codes_of_DocType, lengthof(codes_of_DocType)},
+	{"FieldType", codes_of_FieldType, lengthof(codes_of_FieldType)},
+	{"FieldVerificationResult", codes_of_FieldVerificationResult, lengthof(codes_of_FieldVerificationResult)},
+	{"GraphicFieldType", codes_of_GraphicFieldType, lengthof(codes_of_GraphicFieldType)},
+	{"Lcid", codes_of_Lcid, lengthof(codes_of_Lcid)},
+	{"ResultType", codes_of_ResultType, lengthof(codes_of_ResultType)},
 };

@@ -24,6 +24,7 @@
 #include "attempt.h"
 #include "dispatch.h"
 #include "lane.h"
+#include "pauses.h"
 
 /* The rare look at everything, in case that news got lost. */
 #define AP_LOOK_MS (60 * 1000)
@@ -43,9 +44,6 @@
 
 /* How many claims are made one by one to find the job that cannot be claimed. */
 #define AP_CAREFUL_CLAIMS 64
-
-/* Between lines of the log about the same server. */
-#define AP_LOG_MS (60 * 1000)
 
 /* Between reports of transactions that failed. */
 #define AP_REPORT_MS (5 * 1000)
@@ -67,9 +65,7 @@ struct ApDispatch
 	int			nended;
 	bool		absent;
 	bool		purging;		/* there may be more to purge */
-	bool		forget_pauses;	/* what they were for may have been mended */
-	bool		pauses_changed;	/* another worker has changed them */
-	bool		tell_pauses;	/* this one has */
+	ApPauses	pauses;
 	int			careful;		/* steps in which to settle or claim one job only */
 	int			settling;		/* jobs that this transaction settles */
 	ApAttempt  *settled_alone;	/* the one, if it is one */
@@ -95,6 +91,8 @@ ap_dispatch_create(ApQueue *queue)
 	dispatch->cycle = AllocSetContextCreate(CurrentMemoryContext, "allpass cycle",
 											ALLOCSET_DEFAULT_SIZES);
 	dispatch->lanes.context = CurrentMemoryContext;
+	dispatch->pauses.queue = queue;
+	dispatch->pauses.lanes = &dispatch->lanes;
 	dispatch->config.count = 1;
 	dispatch->config.max_jobs = -1;
 	dlist_init(&dispatch->ready);
@@ -131,8 +129,8 @@ ap_dispatch_news(ApDispatch *dispatch, const ApNews *news)
 
 	if (news->all || news->config)
 		dispatch->look_at = now;
-	dispatch->forget_pauses |= news->config;
-	dispatch->pauses_changed |= news->pauses;
+	dispatch->pauses.may_be_mended |= news->config;
+	dispatch->pauses.changed_elsewhere |= news->pauses;
 	for (int i = 0; i < news->count; i++)
 		ap_lane_news(ap_lanes_get(&dispatch->lanes, news->lanes[i].server, news->lanes[i].priority),
 					 news->lanes[i].due, now);
@@ -210,7 +208,7 @@ has_work(ApDispatch *dispatch, TimestampTz now)
 	if (dispatch->not_before > now)
 		return false;
 	if (settle_time(dispatch) <= now || dispatch->look_at <= now || dispatch->purging ||
-		dispatch->pauses_changed ||
+		dispatch->pauses.changed_elsewhere ||
 		(dispatch->nattempts > 0 && dispatch->renew_at <= now))
 		return true;
 	foreach(cell, dispatch->lanes.lines)
@@ -246,134 +244,6 @@ time_left(ApDispatch *dispatch, TimestampTz now, long timeout_ms)
 	next = Max(next, dispatch->not_before);
 	left = TimestampDifferenceMilliseconds(now, next);
 	return timeout_ms < 0 ? left : Min(left, timeout_ms);
-}
-
-/*-------------------------------------------------------------------------
- * Pauses
- *-------------------------------------------------------------------------
- */
-
-/*
- * Log that jobs wait, now and then.
- */
-static void
-log_pause(ApServerLine *line, const ApAttempt *attempt, Oid role, int64 pause_ms, TimestampTz now)
-{
-	char	   *name = OidIsValid(role) ? GetUserNameFromId(role, true) : NULL;
-
-	if (!TimestampDifferenceExceeds(line->logged_at, now, AP_LOG_MS))
-		return;
-	line->logged_at = now;
-	ereport(LOG,
-			(errhidestmt(true),
-			 errhidecontext(true),
-			 name != NULL ?
-			 errmsg("queued jobs of role \"%s\" for server \"%s\" are paused for " INT64_FORMAT " ms",
-					name, line->name, pause_ms) :
-			 errmsg("queued jobs for server \"%s\" are paused for " INT64_FORMAT " ms",
-					line->name, pause_ms),
-			 errdetail_internal("%s", attempt->status.message)));
-}
-
-/*
- * Pause the jobs that would meet the same fault.  Those that were under way
- * when the first one met it count as one failure.
- */
-static void
-pause_jobs(ApDispatch *dispatch, ApServerLine *line, const ApAttempt *attempt, TimestampTz now)
-{
-	ApScope		scope = attempt->retry.scope;
-	Oid			role = scope == AP_SCOPE_ROLE ? attempt->role : InvalidOid;
-	ApPause    *pause = ap_line_put_pause(line, role);
-	ApQueuePause stored = {.role = role};
-	int64		pause_ms;
-	TimestampTz until;
-
-	/* what was sent before the pause began adds nothing to it */
-	if (attempt->started_at < pause->since && attempt->status.retry_after_s == 0)
-		return;
-	if (pause->until <= now)
-		pause->failures++;
-	pause_ms = ap_retry_pause(scope, &attempt->status, pause->failures);
-	until = TimestampTzPlusMilliseconds(now, pause_ms);
-	if (pause->until > now && until <= pause->until)
-		return;
-	pause->since = now;
-	pause->until = until;
-	dispatch->tell_pauses = true;
-	strlcpy(stored.server, line->name, sizeof(stored.server));
-	stored.until = until;
-	stored.failures = pause->failures;
-	stored.sqlstate = unpack_sql_state(ap_status_sqlstate(&attempt->status));
-	stored.reason = attempt->status.message;
-	ap_queue_pause(dispatch->queue, &stored);
-	log_pause(line, attempt, role, pause_ms, now);
-}
-
-/*
- * End the pauses that the success of an attempt disproves.
- */
-static void
-resume_jobs(ApDispatch *dispatch, ApServerLine *line, const ApAttempt *attempt)
-{
-	const Oid	roles[] = {InvalidOid, attempt->role};
-
-	for (int i = 0; i < (int) lengthof(roles); i++)
-	{
-		ApPause    *pause = ap_line_pause(line, roles[i]);
-
-		if (pause == NULL || attempt->started_at < pause->since)
-			continue;
-		ap_queue_resume(dispatch->queue, line->name, roles[i]);
-		ap_line_drop_pause(line, pause);
-		line->logged_at = 0;
-		dispatch->tell_pauses = true;
-	}
-}
-
-/*
- * Tell whether a pause may be over since servers or mappings have changed: not
- * if the API has asked for it.
- */
-static bool
-may_be_mended(const ApQueuePause *pause)
-{
-	return strcmp(pause->sqlstate, "KY429") != 0;
-}
-
-/*
- * Take the pauses over that are in the table, but for those that may be mended,
- * if that is to be found out.
- */
-static void
-load_pauses(ApDispatch *dispatch)
-{
-	TimestampTz now = ap_queue_now(dispatch->queue);
-	ListCell   *cell;
-
-	foreach(cell, ap_queue_pauses(dispatch->queue))
-	{
-		const ApQueuePause *stored = lfirst(cell);
-		ApPause    *pause;
-
-		if (dispatch->forget_pauses && may_be_mended(stored))
-		{
-			ap_queue_resume(dispatch->queue, stored->server, stored->role);
-			continue;
-		}
-		pause = ap_line_put_pause(ap_lanes_line(&dispatch->lanes, stored->server), stored->role);
-		if (pause->until != stored->until)
-			pause->since = now;
-		pause->until = stored->until;
-		pause->failures = stored->failures;
-		pause->stored = true;
-	}
-	foreach(cell, dispatch->lanes.lines)
-	{
-		ap_line_keep_stored(lfirst(cell));
-	}
-	dispatch->forget_pauses = false;
-	dispatch->pauses_changed = false;
 }
 
 /*-------------------------------------------------------------------------
@@ -435,20 +305,6 @@ judge_ended(ApDispatch *dispatch)
 }
 
 /*
- * Act on the outcome of an attempt, for the other jobs of its server.
- */
-static void
-learn(ApDispatch *dispatch, const ApAttempt *attempt, TimestampTz now)
-{
-	ApServerLine *line = ap_lanes_line(&dispatch->lanes, attempt->server);
-
-	if (attempt->retry.verdict == AP_VERDICT_AGAIN && attempt->retry.scope != AP_SCOPE_JOB)
-		pause_jobs(dispatch, line, attempt, now);
-	else if (attempt->retry.verdict == AP_VERDICT_DONE || attempt->status.http_status != 0)
-		resume_jobs(dispatch, line, attempt);
-}
-
-/*
  * Settle the attempts that have ended.  Returns those that were settled, with
  * the next jobs of their applicants in *next.
  */
@@ -469,7 +325,7 @@ settle(ApDispatch *dispatch, int64 **next)
 	{
 		ApAttempt  *attempt = lfirst(cell);
 
-		learn(dispatch, attempt, now);
+		ap_pauses_learn(&dispatch->pauses, attempt);
 		ap_attempt_settlement(attempt, now, dispatch->config.max_age_s,
 							  &settlements[foreach_current_index(cell)]);
 	}
@@ -658,8 +514,7 @@ try_paused(ApDispatch *dispatch, ApServerLine *line, ApPause *pause, ApClaim *cl
 	claim->only_role = InvalidOid;
 	if (claimed != NIL)
 		return;
-	ap_queue_resume(dispatch->queue, line->name, pause->role);
-	ap_line_drop_pause(line, pause);
+	ap_pauses_end(&dispatch->pauses, line, pause);
 }
 
 /*
@@ -724,7 +579,7 @@ look(ApDispatch *dispatch)
 	ListCell   *cell;
 
 	(void) ap_queue_release(dispatch->queue);
-	load_pauses(dispatch);
+	ap_pauses_load(&dispatch->pauses);
 	foreach(cell, ap_queue_lanes(dispatch->queue))
 	{
 		const ApLaneKey *key = lfirst(cell);
@@ -817,8 +672,8 @@ transact(ApDispatch *dispatch)
 	{
 		if (dispatch->look_at <= now)
 			look(dispatch);
-		else if (dispatch->pauses_changed)
-			load_pauses(dispatch);
+		else if (dispatch->pauses.changed_elsewhere)
+			ap_pauses_load(&dispatch->pauses);
 		if (dispatch->nattempts > 0 && dispatch->renew_at <= now)
 			renew(dispatch);
 		claim(dispatch);
@@ -828,9 +683,9 @@ transact(ApDispatch *dispatch)
 	ap_queue_commit(dispatch->queue, settled != NIL || must_be_durable(dispatch));
 	finish_settled(dispatch, settled, next);
 	send_ready(dispatch);
-	if (dispatch->tell_pauses)
+	if (dispatch->pauses.changed_here)
 		ap_shared_tell_pauses();
-	dispatch->tell_pauses = false;
+	dispatch->pauses.changed_here = false;
 	dispatch->failures = 0;
 	if (dispatch->careful > 0)
 		dispatch->careful--;

@@ -116,6 +116,7 @@ allpass_drain(PG_FUNCTION_ARGS)
 	ApDispatchConfig *config;
 
 	check_context(fcinfo);
+	PreventCommandDuringRecovery("allpass_drain()");
 	if (!PG_ARGISNULL(0) && PG_GETARG_INT64(0) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -16,7 +16,7 @@ cat <<'END'
 END
 for table in *.tsv; do
 	echo
-	echo "static const struct Code ${table%.tsv}[] = {"
+	echo "static const struct Code codes_of_${table%.tsv}[] = {"
 	tail -n +2 "$table" | sort -n | awk -F '\t' 'NF == 2 { printf "\t{%d, \"%s\"},\n", $1, $2 }'
 	echo "};"
 done
@@ -24,6 +24,6 @@ echo
 echo "static const ApCodeTable tables[] = {"
 for table in *.tsv; do
 	name=${table%.tsv}
-	printf '\t{"%s", %s, lengthof(%s)},\n' "$name" "$name" "$name"
+	printf '\t{"%s", codes_of_%s, lengthof(codes_of_%s)},\n' "$name" "$name" "$name"
 done
 echo "};"
