@@ -13,6 +13,8 @@
  *		envelope			the JSON object around the data of every answer
  *		seal, open			to encrypt and sign a text; to verify and decrypt it
  *		document			JSON data as the server's jsonb
+ *		answer				what a call gave, kept for one execution of a statement
+ *		site				a place in a plan's expressions that calls the API
  *		status				how something went: SQLSTATE and words
  *
  * README.md has the picture of the layers.
@@ -25,6 +27,7 @@
 
 #include "fmgr.h"
 
+#include "hooks.h"
 #include "settings.h"
 
 AP_COMPAT_MODULE_MAGIC("allpass", AP_VERSION);
@@ -38,4 +41,5 @@ void
 _PG_init(void)
 {
 	ap_settings_define();
+	ap_hooks_install();
 }

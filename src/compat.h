@@ -34,11 +34,20 @@
 #endif
 
 #include "catalog/pg_foreign_server.h"
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "executor/instrument.h"
+#include "nodes/execnodes.h"
+#include "nodes/plannodes.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/datetime.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 
 /* A function that does not return; its spelling changed in 18. */
 #define AP_COMPAT_NORETURN __attribute__((noreturn))
@@ -106,6 +115,50 @@ ap_compat_may_use_server(Oid server, Oid role)
 	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/* The parameters and the arguments of a planner. */
+#if PG_VERSION_NUM >= 190000
+#define AP_COMPAT_PLANNER_PARAMS \
+	Query *query, const char *text, int options, ParamListInfo params, ExplainState *explain
+#define AP_COMPAT_PLANNER_ARGS query, text, options, params, explain
+#else
+#define AP_COMPAT_PLANNER_PARAMS \
+	Query *query, const char *text, int options, ParamListInfo params
+#define AP_COMPAT_PLANNER_ARGS query, text, options, params
+#endif
+
+/*
+ * Let a plan node seem to cost what its child costs.
+ */
+static inline void
+ap_compat_copy_cost(Plan *plan, const Plan *child)
+{
+	plan->startup_cost = child->startup_cost;
+	plan->total_cost = child->total_cost;
+	plan->plan_rows = child->plan_rows;
+	plan->plan_width = child->plan_width;
+#if PG_VERSION_NUM >= 180000
+	plan->disabled_nodes = child->disabled_nodes;
+#endif
+}
+
+/*
+ * Stop the clock of a plan node, if it runs.  From 19 on, where that is not for
+ * others to do, the node is measured no longer.
+ */
+static inline void
+ap_compat_stop_clock(PlanState *state)
+{
+	if (state->instrument == NULL)
+		return;
+#if PG_VERSION_NUM >= 190000
+	state->instrument = NULL;
+	ExecSetExecProcNode(state, state->ExecProcNodeReal);
+#else
+	if (!INSTR_TIME_IS_ZERO(state->instrument->starttime))
+		InstrStopNode(state->instrument, 0);
 #endif
 }
 

@@ -11,11 +11,16 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
+#include "answers.h"
 #include "endpoint.h"
 
 extern void ap_fetch_arguments(FunctionCallInfo fcinfo, const ApEndpoint *endpoint,
 							   const char **values);
-extern Jsonb *ap_fetch(const ApEndpoint *endpoint, const char *const *values,
-					   bool missing_ok);
+extern Jsonb *ap_fetch(FunctionCallInfo fcinfo, const ApEndpoint *endpoint,
+					   const char *const *values, bool missing_ok);
+extern int64 *ap_fetch_count_ahead(int64 *calls);
+extern void ap_fetch_count(ApAnswers *answers, int64 calls);
+extern ApAnswer *ap_fetch_ahead(ApAnswers *answers, const ApEndpoint *endpoint,
+								const char *const *values, int64 *unused, bool *asked);
 
 #endif							/* AP_FETCH_H */

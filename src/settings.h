@@ -9,6 +9,7 @@
 #define AP_SETTINGS_H
 
 extern char *ap_server;
+extern bool ap_prefetch;
 extern int	ap_max_response_size;	/* kB */
 extern int	ap_max_calls_per_statement; /* 0 for no limit */
 
