@@ -132,8 +132,15 @@ ap_dispatch_news(ApDispatch *dispatch, const ApNews *news)
 	dispatch->pauses.may_be_mended |= news->config;
 	dispatch->pauses.changed_elsewhere |= news->pauses;
 	for (int i = 0; i < news->count; i++)
-		ap_lane_news(ap_lanes_get(&dispatch->lanes, news->lanes[i].server, news->lanes[i].priority),
-					 news->lanes[i].due, now);
+	{
+		const ApLaneNews *told = &news->lanes[i];
+		ApLane	   *lane = ap_lanes_get(&dispatch->lanes, told->server, told->priority);
+
+		if (told->due != DT_NOEND)
+			ap_lane_news(lane, told->due, now);
+		if (told->later != DT_NOEND)
+			ap_lane_news(lane, told->later, now);
+	}
 }
 
 /*
