@@ -13,6 +13,8 @@
  *		envelope			the JSON object around the data of every answer
  *		seal, open			to encrypt and sign a text; to verify and decrypt it
  *		document			JSON data as the server's jsonb
+ *		answer				what a call gave, kept for one execution of a statement
+ *		site				a place in a plan's expressions that calls the API
  *		status				how something went: SQLSTATE and words
  *		job, queue			a call to be made after commit; the table of jobs
  *		claim, lease, settle	to take a job; for how long; to write its outcome down
@@ -32,9 +34,9 @@
 
 #include "hooks.h"
 #include "launcher.h"
+#include "planhooks.h"
 #include "settings.h"
 #include "shared.h"
-#include "stream.h"
 
 AP_COMPAT_MODULE_MAGIC("allpass", AP_VERSION);
 
@@ -47,7 +49,7 @@ void
 _PG_init(void)
 {
 	ap_settings_define();
-	ap_stream_define();
+	ap_plan_hooks_install();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ap_shared_request();

@@ -37,9 +37,10 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "commands/explain.h"
-#if PG_VERSION_NUM >= 180000
-#include "commands/explain_format.h"
-#endif
+#include "executor/executor.h"
+#include "executor/instrument.h"
+#include "nodes/execnodes.h"
+#include "nodes/plannodes.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
@@ -47,6 +48,10 @@
 #include "utils/memutils.h"
 #include "utils/selfuncs.h"
 #include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 
 /* A function that does not return; its spelling changed in 18. */
 #define AP_COMPAT_NORETURN __attribute__((noreturn))
@@ -184,6 +189,50 @@ ap_compat_array_length(PlannerInfo *root, Node *array)
 #else
 	(void) root;
 	return estimate_array_length(array);
+#endif
+}
+
+/* The parameters and the arguments of a planner. */
+#if PG_VERSION_NUM >= 190000
+#define AP_COMPAT_PLANNER_PARAMS \
+	Query *query, const char *text, int options, ParamListInfo params, ExplainState *explain
+#define AP_COMPAT_PLANNER_ARGS query, text, options, params, explain
+#else
+#define AP_COMPAT_PLANNER_PARAMS \
+	Query *query, const char *text, int options, ParamListInfo params
+#define AP_COMPAT_PLANNER_ARGS query, text, options, params
+#endif
+
+/*
+ * Let a plan node seem to cost what its child costs.
+ */
+static inline void
+ap_compat_copy_cost(Plan *plan, const Plan *child)
+{
+	plan->startup_cost = child->startup_cost;
+	plan->total_cost = child->total_cost;
+	plan->plan_rows = child->plan_rows;
+	plan->plan_width = child->plan_width;
+#if PG_VERSION_NUM >= 180000
+	plan->disabled_nodes = child->disabled_nodes;
+#endif
+}
+
+/*
+ * Stop the clock of a plan node, if it runs.  From 19 on, where that is not for
+ * others to do, the node is measured no longer.
+ */
+static inline void
+ap_compat_stop_clock(PlanState *state)
+{
+	if (state->instrument == NULL)
+		return;
+#if PG_VERSION_NUM >= 190000
+	state->instrument = NULL;
+	ExecSetExecProcNode(state, state->ExecProcNodeReal);
+#else
+	if (!INSTR_TIME_IS_ZERO(state->instrument->starttime))
+		InstrStopNode(state->instrument, 0);
 #endif
 }
 

@@ -797,7 +797,13 @@ run(ApDispatch *dispatch)
 
 		MemoryContextSwitchTo(dispatch->context);
 		if (geterrcode() == ERRCODE_QUERY_CANCELED && dispatch->config.can_be_cancelled)
-			PG_RE_THROW();
+		{
+			ErrorData  *error = CopyErrorData();
+
+			FlushErrorState();
+			ap_queue_rollback(dispatch->queue);
+			ReThrowError(error);
+		}
 		sqlstate = report_error(dispatch);
 		ap_queue_rollback(dispatch->queue);
 		recover(dispatch, sqlstate);

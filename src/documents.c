@@ -210,7 +210,7 @@ rows_of_id(FunctionCallInfo fcinfo, ApOperation operation,
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(count))
 		return (Datum) 0;
 	ap_fetch_arguments(fcinfo, endpoint, values);
-	document = ap_fetch(endpoint, values, PG_GETARG_BOOL(count));
+	document = ap_fetch(fcinfo, endpoint, values, PG_GETARG_BOOL(count));
 	if (document != NULL)
 		emit(fcinfo, document, first, second);
 	return (Datum) 0;

@@ -32,7 +32,7 @@ write_operation(FunctionCallInfo fcinfo, ApOperation operation)
 	const char *values[AP_MAX_PARAMS];
 
 	ap_fetch_arguments(fcinfo, endpoint, values);
-	PG_RETURN_JSONB_P(ap_fetch(endpoint, values, false));
+	PG_RETURN_JSONB_P(ap_fetch(fcinfo, endpoint, values, false));
 }
 
 /*
@@ -50,7 +50,7 @@ read_operation(FunctionCallInfo fcinfo, ApOperation operation)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(count))
 		return NULL;
 	ap_fetch_arguments(fcinfo, endpoint, values);
-	return ap_fetch(endpoint, values, PG_GETARG_BOOL(count));
+	return ap_fetch(fcinfo, endpoint, values, PG_GETARG_BOOL(count));
 }
 
 /*

@@ -136,7 +136,7 @@ start(ApGather *gather, ApErrand *errand)
 	gather->held++;
 	if (errand->endpoint == NULL ||
 		!ap_endpoint_check(errand->endpoint, errand->values, &errand->status) ||
-		!ap_fetch_count(&errand->status))
+		!ap_fetch_count_calls(1, &errand->status))
 		finish(gather, errand);
 	else
 	{

@@ -45,6 +45,7 @@ typedef struct ApServerLine
 	int			nfollowers;
 	int			followers_size;
 	TimestampTz logged_at;		/* the latest line about a pause */
+	TimestampTz mended_at;		/* when its options or mappings may have been */
 } ApServerLine;
 
 typedef struct ApLane

@@ -53,14 +53,18 @@ pause_jobs(ApPauses *pauses, ApServerLine *line, const ApAttempt *attempt, Times
 {
 	ApScope		scope = attempt->retry.scope;
 	Oid			role = scope == AP_SCOPE_ROLE ? attempt->role : InvalidOid;
-	ApPause    *pause = ap_line_put_pause(line, role);
+	ApPause    *pause = ap_line_pause(line, role);
 	ApQueuePause stored = {.role = role};
 	int64		pause_ms;
 	TimestampTz until;
 
 	/* what was sent before the pause began adds nothing to it */
-	if (attempt->started_at < pause->since && attempt->status.retry_after_s == 0)
+	if (pause != NULL && attempt->started_at < pause->since && attempt->status.retry_after_s == 0)
 		return;
+	/* nor does a fault that has been mended since */
+	if (attempt->started_at < line->mended_at && attempt->status.retry_after_s == 0)
+		return;
+	pause = ap_line_put_pause(line, role);
 	if (pause->until <= now)
 		pause->failures++;
 	pause_ms = ap_retry_pause(scope, &attempt->status, pause->failures);
@@ -148,7 +152,11 @@ ap_pauses_load(ApPauses *pauses)
 	}
 	foreach(cell, pauses->lanes->lines)
 	{
-		ap_line_keep_stored(lfirst(cell));
+		ApServerLine *line = lfirst(cell);
+
+		ap_line_keep_stored(line);
+		if (pauses->may_be_mended)
+			line->mended_at = now;
 	}
 	pauses->may_be_mended = false;
 	pauses->changed_elsewhere = false;

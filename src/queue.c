@@ -86,6 +86,7 @@ struct ApQueue
 	SPIPlanPtr	plans[NSTATEMENTS];
 	Oid			caller;			/* in a procedure: who called it */
 	int			caller_context;
+	ResourceOwner resources;	/* and of its transaction */
 };
 
 /* A statement and the types of its arguments.  %1$s is the schema, with its dot. */
@@ -458,7 +459,15 @@ end(ApQueue *queue, bool well)
 		PopActiveSnapshot();
 	if (queue->in_procedure)
 	{
-		SetUserIdAndSecContext(queue->caller, queue->caller_context);
+		if (well)
+		{
+			SetUserIdAndSecContext(queue->caller, queue->caller_context);
+			ReleaseCurrentSubTransaction();
+		}
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = queue->resources;
 		if (well)
 			SPI_commit();
 		else
@@ -495,7 +504,14 @@ ap_queue_begin(ApQueue *queue)
 		MemoryContextSwitchTo(old);
 	}
 	else
+	{
 		XactIsoLevel = XACT_READ_COMMITTED;
+		XactReadOnly = false;
+		/* what a statement that fails leaves behind goes with this */
+		queue->resources = CurrentResourceOwner;
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(old);
+	}
 	/* what a statement returns may have to be fetched from elsewhere later */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (queue->in_procedure)

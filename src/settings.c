@@ -51,6 +51,11 @@ int			ap_max_calls_per_statement = AP_DEFAULT_CALLS;
 int			ap_max_response_size = AP_DEFAULT_RESPONSE_KB;
 
 /*
+ * Whether the calls that a query will make are made ahead, many at a time.
+ */
+bool		ap_prefetch = true;
+
+/*
  * The foreign server that functions use.
  */
 char	   *ap_server = NULL;
@@ -91,6 +96,12 @@ ap_settings_define(void)
 							&ap_max_response_size,
 							AP_DEFAULT_RESPONSE_KB, AP_MIN_RESPONSE_KB, AP_MAX_RESPONSE_KB,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("allpass.prefetch",
+							 "Makes the Allpass API calls of a query ahead of its rows, many at a time.",
+							 NULL,
+							 &ap_prefetch,
+							 true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("allpass.server",
 							   "Sets the foreign server that the functions of allpass use.",
 							   NULL,

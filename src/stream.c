@@ -64,28 +64,8 @@ typedef struct StreamState
  *-------------------------------------------------------------------------
  */
 
-/*
- * SQL function: allpass_set_support(internal) returns internal
- *
- * Tells the planner how many rows a function over a set will give.
- */
-PG_FUNCTION_INFO_V1(allpass_set_support);
-Datum
-allpass_set_support(PG_FUNCTION_ARGS)
-{
-	Node	   *request = (Node *) PG_GETARG_POINTER(0);
-	SupportRequestRows *rows = (SupportRequestRows *) request;
-	Node	   *array;
-
-	if (!IsA(request, SupportRequestRows) || !IsA(rows->node, FuncExpr))
-		PG_RETURN_POINTER(NULL);
-	array = llast(((FuncExpr *) rows->node)->args);
-	/* of other expressions the planner would only guess */
-	if (!IsA(array, Const) && !IsA(array, ArrayExpr))
-		PG_RETURN_POINTER(NULL);
-	rows->rows = ap_compat_array_length(rows->root, array);
-	PG_RETURN_POINTER(rows);
-}
+/* in planhooks.c; every function over a set has it */
+extern PGDLLEXPORT Datum allpass_set_support(PG_FUNCTION_ARGS);
 
 /*
  * Tell whether a function is one of ours over a set.
@@ -219,6 +199,19 @@ is_read_once(const Plan *plan, const Plan *node, int *reading)
 static const CustomScanMethods scan_methods;
 
 /*
+ * Tell whether a scan is of a function over a set, alone, and may be replaced.
+ */
+bool
+ap_stream_fits(const FunctionScan *scan, const PlannedStmt *stmt)
+{
+	const RangeTblFunction *function = linitial(scan->functions);
+
+	return list_length(scan->functions) == 1 && !scan->funcordinality && stmt->rowMarks == NIL &&
+		IsA(function->funcexpr, FuncExpr) &&
+		is_over_set(((FuncExpr *) function->funcexpr)->funcid);
+}
+
+/*
  * Give what takes the place of a function's scan in a finished plan: itself,
  * unless it scans one of our functions over a set.  It is still in the plan of
  * the statement, and the caller puts what is given in its place.
@@ -238,8 +231,7 @@ ap_stream_replace(FunctionScan *scan, PlannedStmt *stmt)
 	CustomScan *stream;
 	TupleDesc	desc;
 
-	if (list_length(scan->functions) != 1 || scan->funcordinality || stmt->rowMarks != NIL ||
-		!IsA(call, FuncExpr) || !is_over_set(call->funcid) ||
+	if (!ap_stream_fits(scan, stmt) ||
 		get_expr_result_type((Node *) call, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		return (Plan *) scan;
 	while ((param = bms_next_member(function->funcparams, param)) >= 0)
@@ -485,71 +477,11 @@ static const CustomScanMethods scan_methods = {
 	.CreateCustomScanState = create,
 };
 
-/*-------------------------------------------------------------------------
- * The walk through a plan
- *-------------------------------------------------------------------------
- */
-
-static planner_hook_type previous_planner = NULL;
-
-static void replace_in(Plan **plan, PlannedStmt *stmt);
-
 /*
- * Replace what can be in a list of plans.
- */
-static void
-replace_in_list(List *plans, PlannedStmt *stmt)
-{
-	ListCell   *cell;
-
-	foreach(cell, plans)
-	{
-		replace_in((Plan **) &lfirst(cell), stmt);
-	}
-}
-
-/*
- * Replace what can be in a plan.
- */
-static void
-replace_in(Plan **plan, PlannedStmt *stmt)
-{
-	if (*plan == NULL)
-		return;
-	replace_in(&(*plan)->lefttree, stmt);
-	replace_in(&(*plan)->righttree, stmt);
-	if (IsA(*plan, SubqueryScan))
-		replace_in(&((SubqueryScan *) *plan)->subplan, stmt);
-	else if (IsA(*plan, Append))
-		replace_in_list(((Append *) *plan)->appendplans, stmt);
-	else if (IsA(*plan, MergeAppend))
-		replace_in_list(((MergeAppend *) *plan)->mergeplans, stmt);
-	else if (IsA(*plan, FunctionScan))
-		*plan = ap_stream_replace((FunctionScan *) *plan, stmt);
-}
-
-/*
- * Plan a query, then replace what can be.
- */
-static PlannedStmt *
-plan_query(Query *query, const char *text, int options, ParamListInfo params)
-{
-	PlannedStmt *stmt = previous_planner != NULL ?
-		previous_planner(query, text, options, params) :
-		standard_planner(query, text, options, params);
-
-	replace_in(&stmt->planTree, stmt);
-	replace_in_list(stmt->subplans, stmt);
-	return stmt;
-}
-
-/*
- * Make the node known, and have it put into plans.
+ * Make the node known to the server.
  */
 void
-ap_stream_define(void)
+ap_stream_register(void)
 {
 	RegisterCustomScanMethods(&scan_methods);
-	previous_planner = planner_hook;
-	planner_hook = plan_query;
 }

@@ -4,7 +4,6 @@
 
 SET allpass.max_calls_per_statement = 0;
 SET jit = off;
-LOAD 'allpass';
 CREATE TEMP TABLE ids AS SELECT 'c-' || i AS id FROM generate_series(1, :calls) AS i;
 ANALYZE ids;
 SELECT cpu_seconds() AS cpu, memory('RssAnon') AS memory, clock_timestamp() AS began \gset

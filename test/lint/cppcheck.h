@@ -27,3 +27,6 @@
 #define report_FATAL() abort()
 #define ereport(level, ...) report_##level()
 #define elog(level, ...) report_##level()
+#define foreach(cell, list) for (cell = list_head(list); cell != NULL; cell = lnext(list, cell))
+#define dlist_foreach(iter, list) for (iter.cur = (list)->head.next; iter.cur != NULL; iter.cur = iter.cur->next)
+#define dlist_foreach_modify(iter, list) dlist_foreach(iter, list)

@@ -68,6 +68,44 @@ END
 $$;
 CALL expect_operations('plain');
 
+-- calls made ahead: joins, filters on each other, errors that wait, cursors, locks
+CREATE TABLE people AS SELECT n, 'plain/' || n % 2 + 1 AS id FROM generate_series(1, 40) AS n;
+CREATE INDEX ON people (n);
+CREATE PROCEDURE expect_ahead() LANGUAGE plpgsql AS $$
+DECLARE
+	c refcursor;
+	found record;
+BEGIN
+	CALL expect('00000', '1 FROM people AS p WHERE allpass_status(p.id) <> allpass_applicant(p.id) ->> ''id'' OFFSET 0');
+	CALL expect('00000', '1 FROM people AS p JOIN people AS q USING (n), allpass_services(p.id) AS s WHERE allpass_status(q.id) IS NOT NULL');
+	CALL expect('00000', 'count(allpass_status(p.id)) FROM people AS p GROUP BY allpass_status(p.id) HAVING allpass_status(min(p.id)) IS NOT NULL');
+	CALL expect('00000', '(allpass_services(p.id)).service FROM people AS p LIMIT 3');
+	CALL expect('00000', '1 FROM people AS p WHERE EXISTS (SELECT FROM people AS q WHERE q.n = p.n AND allpass_status(q.id) = ''INIT'' FOR UPDATE)');
+	CALL expect('KY404', 'allpass_status(CASE WHEN n > 30 THEN ''nobody'' ELSE id END) FROM people');
+	CALL expect('00000', 'allpass_status(CASE WHEN n > 9 THEN ''nobody'' ELSE id END) FROM people LIMIT 9');
+	CALL expect('22012', 'allpass_status(id) FROM people WHERE 1 / (n - 9) < 2');
+	CALL expect('00000', 'allpass_status(id) FROM people WHERE 1 / (n - 9) < 2 LIMIT 8');
+	CALL expect('22023', 'allpass_status(CASE WHEN n = 20 THEN ''.'' ELSE id END) FROM people');
+	PERFORM set_config('allpass.max_calls_per_statement', '10', true);
+	CALL expect('54000', 'allpass_status(id), allpass_applicant(id) FROM people WHERE allpass_status(id) IS NOT NULL');
+	PERFORM set_config('allpass.max_calls_per_statement', '10000', true);
+	OPEN c SCROLL FOR SELECT allpass_status(id) FROM people WHERE 1 / (n - 12) < 2;
+	MOVE FORWARD 7 FROM c;
+	MOVE BACKWARD 3 FROM c;
+	FETCH c INTO found;
+	CLOSE c;
+	UPDATE people SET n = n WHERE allpass_status(id) = 'INIT';
+	SET LOCAL work_mem = '64kB';
+	CALL expect('00000', 'allpass_applicant(id) FROM people');
+END
+$$;
+CALL expect_ahead();
+\! sh "$CONTROL" POST faults '{"applicant":"plain/2","times":1,"delay_ms":60000}'
+SET statement_timeout = '3s';
+CALL expect('57014', 'allpass_status(id) FROM people');
+RESET statement_timeout;
+EXPLAIN ANALYZE SELECT allpass_status(id) FROM people WHERE 1 / (n - 12) < 2 LIMIT 5;
+
 -- in every mode of encryption, of answers and of requests
 \! sh "$CONTROL" POST config '{"encryption":"aes-256-cbc"}'
 ALTER SERVER allpass OPTIONS (ADD encryption 'aes-256-cbc');

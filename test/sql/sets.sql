@@ -6,7 +6,6 @@
 \pset footer off
 \pset null '(null)'
 \set SHOW_CONTEXT never
-LOAD 'allpass';
 CALL sandbox.reset();
 CALL sandbox.seed(50);
 

@@ -112,9 +112,10 @@ sub calls_of
 	is(calls_of(sub { $session->do('CALL step_by_step()') }), 3, 'calls of a procedure that commits between them');
 }
 
-# A cursor calls as far as it is read.
+# A cursor whose calls are not made ahead calls as far as it is read.
 {
 	$session->do('BEGIN');
+	$session->do('SET LOCAL allpass.prefetch = off');
 	is(calls_of(sub { $session->do("DECLARE c CURSOR FOR SELECT allpass_status('c-' || i) FROM generate_series(1, 100) i") }),
 		0, 'a cursor that is not read yet');
 	is(calls_of(sub { $session->do('FETCH 3 FROM c') }), 3, 'three rows of it');
@@ -214,6 +215,7 @@ sub calls_of
 	my $preloaded = AllpassTest::Session->new($node);
 	works($preloaded->query('SHOW allpass.max_calls_per_statement'), '3', 'preloaded: the settings are known from the start');
 	works($preloaded->query($ask), 'APPROVED', 'preloaded: a call');
+	$preloaded->do('SET allpass.prefetch = off');
 	fails_with($preloaded->query("SELECT allpass_status('c-' || i) FROM generate_series(1, 4) i"), '54000',
 		qr/limit of 3/, 'preloaded: a setting of the configuration');
 	fails_with($preloaded->query("SET allpass.nonsense = 1"), '42602', qr/allpass/, 'preloaded: there are no others');

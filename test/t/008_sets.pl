@@ -28,7 +28,6 @@ make_server($control, 'allpass', $sandbox->url, max_concurrency => 64);
 make_server($control, 'narrow', $sandbox->url, max_concurrency => 8);
 make_server($control, 'slow', $sandbox->url, rate_limit => 50);
 make_server($control, 'nobody', 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port());
-$session->do("LOAD 'allpass'");
 $session->do('SET allpass.max_calls_per_statement = 0');
 
 # Give SQL for an array of so many ids.
@@ -152,7 +151,6 @@ sub progress
 	my @times;
 	my ($memory, $files);
 
-	$session->do("LOAD 'allpass'");
 	start_anew(1000);
 	my $kept = $sandbox->stats('open_connections');
 	$sandbox->faults({ delay_ms => 60000 });
