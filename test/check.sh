@@ -194,7 +194,7 @@ step_memory()
 # Say what in a server's log tells of a crash.
 server_is_sound()
 {
-	! grep -nE 'was terminated by signal|PANIC:|TRAP:|AddressSanitizer' "$1"
+	! grep -nE 'was terminated by signal ([0-8]|[1-9][0-9]):|PANIC:|TRAP:|AddressSanitizer' "$1"
 }
 
 # Have the extension and the sandbox built and everything started, once; the

@@ -136,6 +136,15 @@ sub arrival
 	$queue->session->do("UPDATE allpass_queue SET run_at = now() WHERE id = $latest");
 	$queue->await($latest, 'done');
 	pass('until somebody has it sent earlier');
+
+	# told of together with a job that is due
+	begin();
+	$queue->session->do('BEGIN');
+	$queue->add('restore', 'c-1', run_at => "now() + '3 s'");
+	$queue->add('restore', 'c-2', run_at => "now() + '1 s'");
+	$queue->add('restore', 'c-3');
+	$queue->session->do('COMMIT');
+	ok((soon { $queue->count("state = 'done'") == 3 } 10), 'jobs for later beside one for now');
 }
 
 # The order of priorities, and of an applicant's jobs
@@ -260,7 +269,6 @@ sub arrival
 	$queue->settle;
 }
 
-$AllpassTest::patience = 20;
 # Locks of others
 {
 	begin();

@@ -163,6 +163,8 @@ foreach my $round (1 .. 4)
 	note("round $round: " . (disturb() ? 'killed' : 'terminated'));
 }
 $sandbox->faults;
+# enough for what was tried a few times; no job may wait for a look by chance
+$AllpassTest::patience = 40;
 $queue->settle;
 
 # What the API did, and what it was asked
