@@ -110,6 +110,8 @@ start(Slot *slot)
 		*body++ = '\0';
 	slot->len = 0;
 	curl_easy_setopt(slot->easy, CURLOPT_URL, url);
+	/* over TLS, wait for the first connection, which others may share */
+	curl_easy_setopt(slot->easy, CURLOPT_PIPEWAIT, strncmp(url, "https:", 6) == 0 ? 1L : 0L);
 	if (strcmp(line, "POST") == 0)
 		curl_easy_setopt(slot->easy, CURLOPT_COPYPOSTFIELDS, body != NULL ? body : "");
 	else
@@ -130,7 +132,6 @@ prepare(Slot *slot)
 	curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot);
 	curl_easy_setopt(slot->easy, CURLOPT_PRIVATE, slot);
-	curl_easy_setopt(slot->easy, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(slot->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 	if (ca_file != NULL)
 		curl_easy_setopt(slot->easy, CURLOPT_CAINFO, ca_file);

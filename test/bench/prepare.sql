@@ -37,6 +37,11 @@ CREATE FUNCTION memory(field text) RETURNS integer LANGUAGE sql AS $$
 	SELECT substring(pg_read_file('/proc/self/status') FROM field || ':\s*(\d+) kB')::integer
 $$;
 
+-- Give the seconds of processor time that this backend has used.
+CREATE FUNCTION cpu_seconds() RETURNS float8 LANGUAGE sql AS $$
+	SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::float8 / 1e9
+$$;
+
 -- Make ten calls of every kind of success and failure, some times over.
 CREATE PROCEDURE call_all(times integer) LANGUAGE plpgsql AS $$
 DECLARE

@@ -17,6 +17,8 @@ set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=test/lib.sh
 . "$top/test/lib.sh"
+# shellcheck source=test/bench/lib.sh
+. "$top/test/bench/lib.sh"
 
 ROUNDS=${1:-15}
 CALLS=1000				# of a kind in a round
@@ -24,43 +26,11 @@ MEMORY_CALLS=20000
 CANCELS=200				# by each way
 GAP=60					# of a pause between calls of libcurl, in microseconds
 
-case $ROUNDS in
-	'' | *[!0-9]* | 0)
-		echo "usage: sh test/bench/run.sh [ROUNDS]" >&2
-		exit 2
-		;;
-esac
+check_rounds run.sh
 
 # --- getting ready ----------------------------------------------------------
 
-# Compile a program of this folder into $WORK with the flags given.
-compile()
-{
-	program=$1
-	shift
-	as_user gcc -O2 -Wall -Wextra -Werror -o "$WORK/$program" \
-		"$TREE/test/bench/$program.c" "$@" >"$WORK/compile.log" 2>&1 ||
-		die_with_log "$WORK/compile.log" "could not compile $program.c"
-}
-
-# Run a file of SQL, whose result goes to a file, with psql's options given.
-run_sql()
-{
-	file=$1
-	result=$2
-	shift 2
-	as_user psql -X -q -A -t -v ON_ERROR_STOP=1 "$@" -f "$file" >"$result" 2>"$WORK/sql.log" ||
-		die_with_log "$WORK/sql.log" "a statement failed"
-}
-
-# Call the control path of the plain sandbox, or of the one for TLS.
-control()
-{
-	(
-		unset ALLPASS_SANDBOX_CA
-		sh "$TREE/test/sandbox/control" "$@"
-	)
-}
+# Call the control path of the sandbox for TLS.
 control_tls()
 {
 	ALLPASS_SANDBOX_URL=$ALLPASS_SANDBOX_TLS_URL sh "$TREE/test/sandbox/control" "$@"
@@ -86,17 +56,6 @@ save_data()
 
 # --- figures ----------------------------------------------------------------
 
-# Print the figure at share $3 (0.5 for the median) of the label $2 in file $1.
-quantile()
-{
-	sed -n "s/^$2 //p" "$1" | sort -g | awk -v share="$3" '
-		{ value[NR] = $1 }
-		END {
-			at = int(NR * share + 0.999999)
-			print value[at < 1 ? 1 : at]
-		}'
-}
-
 # Print the median and the quartiles of the rounds' ratios in file $1: the label
 # $2 to the sum of the other labels.
 ratios()
@@ -115,18 +74,6 @@ ratios()
 	for share in 0.5 0.25 0.75; do
 		quantile "$1.ratios" ratio "$share"
 	done | xargs printf '%.2f (%.2f - %.2f)'
-}
-
-# Print a heading.
-heading()
-{
-	printf '\n%s\n' "$1"
-}
-
-# Say whether the figure $1 keeps within the bar $2.
-verdict()
-{
-	awk -v figure="$1" -v bar="$2" 'BEGIN { print figure <= bar ? "within" : "OVER" }'
 }
 
 # --- a call -----------------------------------------------------------------
@@ -324,8 +271,7 @@ control POST seed '{"count":1000,"prefix":"c-","status":"APPROVED"}'
 control_tls POST config '{"log":false}'
 control_tls POST seed '{"count":1000,"prefix":"c-","status":"APPROVED"}'
 prepare_database
-printf 'PostgreSQL %s, %s, %d processors\n' "$PG_MAJOR" \
-	"$(curl -q --version | sed -n '1s/.*\(libcurl[^ ]*\).*/\1/p')" "$(getconf _NPROCESSORS_ONLN)"
+print_machine
 measure_calls
 measure_connections
 measure_memory
