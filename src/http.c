@@ -35,6 +35,9 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075700, "allpass needs libcurl 7.87 or
 /* Idle easy handles kept by a pool, each with its options set. */
 #define AP_IDLE_HANDLES 64
 
+/* How often a request is started again when connections end under it. */
+#define AP_MAX_RESTARTS 3
+
 /* Runs of timers before sockets get their turn. */
 #define AP_TIMER_RUNS 4
 
@@ -63,6 +66,7 @@ struct ApHttpTransfer
 	ApBuffer	body;
 	bool		once;			/* must not be sent a second time */
 	int			sends;			/* times the request was put on the wire */
+	int			restarts;		/* after a connection had ended under it */
 	bool		attached;		/* to the pool's multi handle */
 	bool		done;
 	CURLcode	result;
@@ -538,6 +542,31 @@ check_idle(ApHttpPool *pool)
 }
 
 /*
+ * Start a transfer again whose HTTP/2 connection has ended before its answer
+ * began, as a server that restarts or has had enough requests ends it for all
+ * that share it.  Only what may be sent twice is.  Returns whether it was done.
+ */
+static bool
+restart(ApHttpTransfer *transfer)
+{
+	ApHttpPool *pool = transfer->pool;
+
+	if (transfer->once || transfer->restarts == AP_MAX_RESTARTS || !pool->has_streams ||
+		transfer->body.len > 0 ||
+		(transfer->result != CURLE_HTTP2 && transfer->result != CURLE_HTTP2_STREAM &&
+		 transfer->result != CURLE_SEND_ERROR && transfer->result != CURLE_RECV_ERROR))
+		return false;
+	transfer->restarts++;
+	transfer->error[0] = '\0';
+	if (curl_multi_remove_handle(pool->multi, transfer->easy) == CURLM_OK &&
+		curl_multi_add_handle(pool->multi, transfer->easy) == CURLM_OK)
+		return true;
+	transfer->attached = false;
+	pool->active--;
+	return false;
+}
+
+/*
  * Let libcurl act on a socket or its timer, and note what has ended.  Signals
  * are blocked by the caller, once for all that is due.
  */
@@ -563,6 +592,8 @@ drive(ApHttpPool *pool, curl_socket_t fd, int events)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
 		((ApHttpTransfer *) private)->result = message->data.result;
+		if (restart((ApHttpTransfer *) private))
+			continue;
 		((ApHttpTransfer *) private)->done = true;
 		pool->ended++;
 	}

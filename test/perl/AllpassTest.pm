@@ -134,7 +134,7 @@ sub works
 	my ($result, $expected, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return is($result->{error} ? "error: $result->{error}{C} $result->{error}{M}"
+	return is($result->{error} ? "error: $result->{error}{C} $result->{error}{M} " . ($result->{error}{D} // '')
 		  : $result->{rows}[0][0], $expected, $name);
 }
 
