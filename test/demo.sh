@@ -64,14 +64,20 @@ tell_sandbox faults '[{"operation":"create_applicant","applicant":"p-2","status"
 	{"operation":"schedule_deletion","applicant":"p-3","status":429,"retry_after":"1","times":1}]'
 play demo-queue.sql
 
-heading "21. The same, encrypted with aes-256-gcm in both directions.  Answers that" \
+printf '\n'
+tell_sandbox seed '{"count":200,"prefix":"m-","status":"APPROVED"}'
+tell_sandbox config '{"delay_ms":20}'
+play demo-many.sql
+tell_sandbox config '{"delay_ms":0}'
+
+heading "24. The same, encrypted with aes-256-gcm in both directions.  Answers that" \
 	"   are not signed are refused from here on."
 play_encrypted aes-256-gcm \
 	"ADD encryption 'aes-256-gcm', ADD encrypt_requests 'on',
 	ADD require_signature 'on'" \
 	"ADD crypto_key '$CRYPTO_KEY'" d-1 queries
 
-heading "22. And with aes-256-cbc, which signs with a key of its own."
+heading "25. And with aes-256-cbc, which signs with a key of its own."
 play_encrypted aes-256-cbc "SET encryption 'aes-256-cbc'" "ADD hmac_key '$HMAC_KEY'" d-2 none
 
 heading "That is all.  README.md tells how to connect it with the real Allpass."
