@@ -59,7 +59,7 @@ COMMENT ON COLUMN allpass_queue.in_doubt IS 'an attempt to create may have succe
 -- that a job that moves on leaves them behind: waiting jobs in the order in
 -- which they are taken, and by applicant; those in flight by applicant; and
 -- those that may be purged by time.
-CREATE INDEX allpass_queue_due ON allpass_queue (server, priority, coalesce(retry_at, run_at), id)
+CREATE INDEX allpass_queue_due ON allpass_queue (server, priority, coalesce(retry_at, run_at), id) WITH (deduplicate_items = off)
 	WHERE state = 'waiting';
 CREATE INDEX allpass_queue_order ON allpass_queue (applicant_id, run_at, id) WITH (deduplicate_items = off)
 	WHERE state = 'waiting';

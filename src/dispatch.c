@@ -132,8 +132,15 @@ ap_dispatch_news(ApDispatch *dispatch, const ApNews *news)
 	dispatch->pauses.may_be_mended |= news->config;
 	dispatch->pauses.changed_elsewhere |= news->pauses;
 	for (int i = 0; i < news->count; i++)
-		ap_lane_news(ap_lanes_get(&dispatch->lanes, news->lanes[i].server, news->lanes[i].priority),
-					 news->lanes[i].due, now);
+	{
+		const ApLaneNews *told = &news->lanes[i];
+		ApLane	   *lane = ap_lanes_get(&dispatch->lanes, told->server, told->priority);
+
+		if (told->due != DT_NOEND)
+			ap_lane_news(lane, told->due, now);
+		if (told->later != DT_NOEND)
+			ap_lane_news(lane, told->later, now);
+	}
 }
 
 /*
@@ -330,6 +337,11 @@ settle(ApDispatch *dispatch, int64 **next)
 							  &settlements[foreach_current_index(cell)]);
 	}
 	(void) ap_queue_settle(dispatch->queue, settlements, count, *next);
+	/* their places are free for what this transaction claims */
+	foreach(cell, judged)
+	{
+		ap_lanes_line(&dispatch->lanes, ((ApAttempt *) lfirst(cell))->server)->settling++;
+	}
 	/* a job that waits again becomes due in its lane */
 	foreach(cell, judged)
 	{
@@ -360,6 +372,7 @@ finish_settled(ApDispatch *dispatch, List *settled, const int64 *next)
 		ids[i] = attempt->id;
 		if (next[i] != 0)
 			ap_line_follow(ap_lanes_line(&dispatch->lanes, attempt->server), next[i]);
+		ap_lanes_line(&dispatch->lanes, attempt->server)->settling--;
 		drop(dispatch, attempt);
 		dispatch->nended--;
 	}
@@ -718,8 +731,13 @@ recover(ApDispatch *dispatch, int sqlstate)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	dlist_mutable_iter iter;
+	ListCell   *cell;
 	int64		wait_ms = AP_FIRST_WAIT_MS;
 
+	foreach(cell, dispatch->lanes.lines)
+	{
+		((ApServerLine *) lfirst(cell))->settling = 0;
+	}
 	dlist_foreach_modify(iter, &dispatch->ready)
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);

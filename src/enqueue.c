@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "access.h"
+#include "intake.h"
 #include "job.h"
 
 /* the states of living jobs, whose request keys are unique */
@@ -77,21 +78,6 @@ static ApStatement retry_jobs = {
  */
 
 /*
- * Find the operation of a name, and check that the role may execute it.
- */
-static void
-check_operation(const ApAccess *access, const char *name)
-{
-	ApStatus	status;
-	ApOperation operation;
-
-	ap_status_clear(&status);
-	if (!ap_job_operation(name, &operation, &status))
-		ap_status_throw(&status);
-	ap_access_require(access, ap_endpoint_get(operation));
-}
-
-/*
  * Refuse a NULL as an argument.
  */
 static void
@@ -119,6 +105,85 @@ find_living(const ApAccess *access, Datum key, int64 *id)
 }
 
 /*
+ * Give the intake for an operation, which serves the calls of a statement.
+ */
+static ApIntake *
+get_intake(FunctionCallInfo fcinfo, const char *name)
+{
+	ApIntake   *intake = fcinfo->flinfo->fn_extra;
+	MemoryContext context;
+	ApStatus	status;
+	ApOperation operation;
+
+	if (intake != NULL && ap_intake_fits(intake, name))
+		return intake;
+	ap_status_clear(&status);
+	if (!ap_job_operation(name, &operation, &status))
+		ap_status_throw(&status);
+	context = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	intake = ap_intake_create(fcinfo->flinfo->fn_oid, operation);
+	MemoryContextSwitchTo(context);
+	fcinfo->flinfo->fn_extra = intake;
+	return intake;
+}
+
+/*
+ * Put a job into the queue, and give its id.
+ */
+static int64
+put_in(ApIntake *intake, const char *operation, FunctionCallInfo fcinfo, TimestampTz run_at)
+{
+	char	   *applicant_id = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Jsonb	   *arguments = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+	ApStatus	status;
+	ApJobCall	call;
+	int64		id;
+
+	ap_status_clear(&status);
+	if (!ap_job_read(operation, applicant_id, arguments, &call, &status))
+		ap_status_throw(&status);
+	ap_intake_open(intake, 1);
+	id = ap_intake_add(intake, applicant_id, arguments, run_at);
+	ap_intake_close(intake);
+	return id;
+}
+
+/*
+ * Put a job that has a request key into the queue, or find the living one.
+ */
+static int64
+put_in_once(FunctionCallInfo fcinfo, TimestampTz run_at)
+{
+	ApAccess	access;
+	Datum		values[6];
+	char		nulls[7] = "      ";
+	bool		isnull;
+	int64		id = 0;
+
+	ap_access_open(&access, fcinfo->flinfo->fn_oid);
+	for (int i = 0; i < PG_NARGS(); i++)
+	{
+		values[i] = PG_GETARG_DATUM(i);
+		if (PG_ARGISNULL(i))
+			nulls[i] = 'n';
+	}
+	values[3] = TimestampTzGetDatum(run_at);
+	nulls[3] = ' ';
+	values[5] = ObjectIdGetDatum(access.role);
+	SPI_connect();
+	while (!find_living(&access, values[4], &id))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ap_access_run(&access, &insert_job, values, nulls) == 0)
+			continue;
+		id = DatumGetInt64(ap_access_value(1, &isnull));
+		break;
+	}
+	SPI_finish();
+	return id;
+}
+
+/*
  * SQL function: allpass_enqueue(operation text, applicant_id text, arguments
  * jsonb, run_at timestamptz, request_key text) returns bigint
  *
@@ -129,42 +194,17 @@ PG_FUNCTION_INFO_V1(allpass_enqueue);
 Datum
 allpass_enqueue(PG_FUNCTION_ARGS)
 {
-	ApAccess	access;
-	Datum		values[6];
-	char		nulls[7] = "      ";
-	TimestampTz now = GetCurrentTimestamp();
-	int64		id = 0;
-	bool		isnull;
-	bool		found = false;
+	TimestampTz run_at = GetCurrentTimestamp();
+	char	   *operation;
+	ApIntake   *intake;
 
 	refuse_null(fcinfo, 0, "operation");
-	ap_access_open(&access, fcinfo->flinfo->fn_oid);
-	check_operation(&access, text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	for (int i = 0; i < PG_NARGS(); i++)
-	{
-		values[i] = PG_GETARG_DATUM(i);
-		if (PG_ARGISNULL(i))
-			nulls[i] = 'n';
-	}
-	if (PG_ARGISNULL(3) || PG_GETARG_TIMESTAMPTZ(3) < now)
-		values[3] = TimestampTzGetDatum(now);
-	nulls[3] = ' ';
-	values[5] = ObjectIdGetDatum(access.role);
-
-	SPI_connect();
-	while (!found)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!PG_ARGISNULL(4))
-			found = find_living(&access, values[4], &id);
-		if (!found && ap_access_run(&access, &insert_job, values, nulls) > 0)
-		{
-			id = DatumGetInt64(ap_access_value(1, &isnull));
-			found = true;
-		}
-	}
-	SPI_finish();
-	PG_RETURN_INT64(id);
+	operation = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	intake = get_intake(fcinfo, operation);
+	if (!PG_ARGISNULL(3))
+		run_at = Max(run_at, PG_GETARG_TIMESTAMPTZ(3));
+	PG_RETURN_INT64(PG_ARGISNULL(4) ? put_in(intake, operation, fcinfo, run_at) :
+					put_in_once(fcinfo, run_at));
 }
 
 /*-------------------------------------------------------------------------

@@ -4,9 +4,10 @@
  *		Many jobs of one operation on their way into the queue.
  *
  * As long as nobody has added a column, a constraint or a trigger to the
- * queue, rows are stored by the page, and enter one index after the other:
- * each row is known to be what the check of the queue would let pass.  Else
- * they go in one by one, with all that belongs to an INSERT.
+ * queue, rows are stored by the page, and enter one index after the other,
+ * that of applicants in its order: each row is known to be what the check of the
+ * queue would let pass.  Else they go in one by one, with all that belongs to
+ * an INSERT.
  *
  * An applicant needs no job if there is one already that does the same: its
  * newest living job, if that has the operation, waits, and is due.  Such a job
@@ -28,16 +29,19 @@
 #include "catalog/pg_collation.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplesort.h"
 
 #include "access.h"
 #include "intake.h"
@@ -53,8 +57,8 @@
 #define AP_QUEUE_CHECKS 1
 #define AP_QUEUE_TRIGGERS 2
 
-/* Rows that are stored together. */
-#define AP_ROWS 1000
+/* Rows that are stored together: each has a slot, of which many at a time cost. */
+#define AP_ROWS 200
 
 /* Fewer entries than this are on a page of the index of waiting jobs. */
 #define AP_ENTRIES_PER_PAGE 200
@@ -63,15 +67,18 @@ struct ApIntake
 {
 	ApAccess	access;
 	const ApEndpoint *endpoint;
+	char	   *server;
+	/* what is prepared, for as long as no relation changes */
+	uint64		prepared;		/* the count of changes then */
+	EState	   *estate;
 	MemoryContext context;
 	bool		bare;			/* the queue is as the script makes it */
-	EState	   *estate;
-	ExprState **defaults;
+	Datum	   *values;			/* of a row, where all rows have the same */
+	bool	   *isnull;
+	ExprState **defaults;		/* NULL where there is none, or a constant */
 	IndexInfo **infos;			/* of all indexes */
 	bool	   *alike;			/* for each: it has all rows of an intake, or none */
-	Datum		operation;
-	char	   *server_name;
-	Datum		server;
+	int			order;			/* which of them is that of applicants, or -1 */
 	/* while it is open */
 	Relation	queue;
 	List	   *indexes;
@@ -80,28 +87,70 @@ struct ApIntake
 	MemoryContext rows;			/* what the rows that are not stored yet hold */
 	TupleTableSlot *slots[AP_ROWS];	/* NULL until used */
 	int			count;			/* of rows that are not stored yet */
+	TimestampTz due;			/* the earliest of these */
+	Tuplesortstate *sort;		/* of the entries of one index, or NULL */
 	TimestampTz opened;
+	Relation	waiting_index;	/* those that were needed to look jobs up */
+	Relation	in_flight_index;
 	ApKeyset   *waiting;		/* applicants that may have jobs, or NULL if unknown */
 };
 
+/* Changes of relations that this process has heard of. */
+static uint64 changes = 0;
+
 /*
- * Have a row made of the defaults of the columns.
+ * Take notice of a relation that has changed.
  */
 static void
-prepare_defaults(ApIntake *intake, Relation queue)
+note_change(Datum arg, Oid relation)
+{
+	(void) arg;
+	(void) relation;
+	changes++;
+}
+
+/*
+ * Set a column of a row.
+ */
+static void
+set_value(Datum *values, bool *isnull, AttrNumber column, Datum value)
+{
+	values[column - 1] = value;
+	isnull[column - 1] = false;
+}
+
+/*
+ * Have a row made of what all rows have in common, and of the defaults of the
+ * other columns.
+ */
+static void
+prepare_row(ApIntake *intake, Relation queue)
 {
 	TupleDesc	desc = RelationGetDescr(queue);
 
+	intake->values = palloc0((Size) desc->natts * sizeof(*intake->values));
+	intake->isnull = palloc((Size) desc->natts * sizeof(*intake->isnull));
 	intake->defaults = palloc0((Size) desc->natts * sizeof(*intake->defaults));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Expr	   *expr = NULL;
 
-		if (!TupleDescAttr(desc, i)->attisdropped)
+		intake->isnull[i] = true;
+		if (!TupleDescAttr(desc, i)->attisdropped && i + 1 != AP_JOB_SERVER && i + 1 != AP_JOB_REQUESTED_BY)
 			expr = (Expr *) build_column_default(queue, i + 1);
 		if (expr != NULL)
-			intake->defaults[i] = ExecInitExpr(expression_planner(expr), NULL);
+			expr = expression_planner(expr);
+		if (expr != NULL && IsA(expr, Const))
+		{
+			intake->values[i] = ((Const *) expr)->constvalue;
+			intake->isnull[i] = ((Const *) expr)->constisnull;
+		}
+		else if (expr != NULL)
+			intake->defaults[i] = ExecInitExpr(expr, NULL);
 	}
+	set_value(intake->values, intake->isnull, AP_JOB_OPERATION, CStringGetTextDatum(intake->endpoint->name));
+	set_value(intake->values, intake->isnull, AP_JOB_SERVER, CStringGetTextDatum(intake->server));
+	set_value(intake->values, intake->isnull, AP_JOB_REQUESTED_BY, ObjectIdGetDatum(intake->access.role));
 }
 
 /*
@@ -118,6 +167,7 @@ prepare_indexes(ApIntake *intake, Relation queue)
 	same = bms_add_member(same, AP_JOB_REQUEST_KEY - FirstLowInvalidHeapAttributeNumber);
 	intake->alike = palloc((Size) list_length(ids) * sizeof(*intake->alike));
 	intake->infos = palloc((Size) list_length(ids) * sizeof(*intake->infos));
+	intake->order = -1;
 	foreach(cell, ids)
 	{
 		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
@@ -128,11 +178,38 @@ prepare_indexes(ApIntake *intake, Relation queue)
 		intake->alike[foreach_current_index(cell)] = bms_is_subset(columns, same);
 		info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, intake->estate);
 		intake->infos[foreach_current_index(cell)] = info;
+		if (strcmp(RelationGetRelationName(index), ORDER_INDEX) == 0)
+			intake->order = foreach_current_index(cell);
 		plain = plain && index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisready &&
 			index->rd_index->indimmediate && info->ii_ExclusionOps == NULL;
 		index_close(index, NoLock);
 	}
 	return plain;
+}
+
+/*
+ * Learn how the queue looks.
+ */
+static void
+prepare(ApIntake *intake, Relation queue)
+{
+	MemoryContext context = MemoryContextSwitchTo(GetMemoryChunkContext(intake));
+
+	/* with what it was opened for, should an error have come in between */
+	if (intake->estate != NULL)
+		FreeExecutorState(intake->estate);
+	intake->opened_context = NULL;
+	memset(intake->slots, 0, sizeof(intake->slots));
+	intake->prepared = changes;
+	intake->estate = CreateExecutorState();
+	intake->context = intake->estate->es_query_cxt;
+	MemoryContextSwitchTo(intake->context);
+	prepare_row(intake, queue);
+	intake->bare = prepare_indexes(intake, queue) &&
+		RelationGetDescr(queue)->natts == AP_QUEUE_COLUMNS &&
+		RelationGetDescr(queue)->constr->num_check == AP_QUEUE_CHECKS &&
+		queue->trigdesc != NULL && queue->trigdesc->numtriggers == AP_QUEUE_TRIGGERS;
+	MemoryContextSwitchTo(context);
 }
 
 /*
@@ -142,38 +219,51 @@ prepare_indexes(ApIntake *intake, Relation queue)
 ApIntake *
 ap_intake_create(Oid function, ApOperation operation)
 {
+	static bool registered = false;
 	ApIntake   *intake = palloc0(sizeof(*intake));
-	MemoryContext context;
-	Relation	queue;
 
+	if (!registered)
+		CacheRegisterRelcacheCallback(note_change, (Datum) 0);
+	registered = true;
 	intake->endpoint = ap_endpoint_get(operation);
 	ap_access_open(&intake->access, function);
 	ap_access_require(&intake->access, intake->endpoint);
 	ap_access_check_server(ap_server);
-	intake->estate = CreateExecutorState();
-	intake->context = intake->estate->es_query_cxt;
-	context = MemoryContextSwitchTo(intake->context);
-	intake->operation = CStringGetTextDatum(intake->endpoint->name);
-	intake->server_name = pstrdup(ap_server);
-	intake->server = CStringGetTextDatum(ap_server);
-	queue = table_open(intake->access.table, RowExclusiveLock);
-	prepare_defaults(intake, queue);
-	intake->bare = prepare_indexes(intake, queue) &&
-		RelationGetDescr(queue)->natts == AP_QUEUE_COLUMNS &&
-		RelationGetDescr(queue)->constr->num_check == AP_QUEUE_CHECKS &&
-		queue->trigdesc != NULL && queue->trigdesc->numtriggers == AP_QUEUE_TRIGGERS;
-	table_close(queue, NoLock);
-	MemoryContextSwitchTo(context);
+	intake->server = pstrdup(ap_server);
 	return intake;
 }
 
 /*
- * Open the index of a name.
+ * Tell whether an intake is for this operation, and for the role and the server
+ * that are current.
+ */
+bool
+ap_intake_fits(const ApIntake *intake, const char *operation)
+{
+	return intake->access.role == GetUserId() && strcmp(intake->endpoint->name, operation) == 0 &&
+		strcmp(intake->server, ap_server) == 0;
+}
+
+/*
+ * Give an index of the queue, opened by its name when it is first asked for.
  */
 static Relation
-open_index(ApIntake *intake, const char *name)
+get_index(ApIntake *intake, Relation *index, const char *name)
 {
-	return index_open(get_relname_relid(name, intake->access.schema), AccessShareLock);
+	if (*index == NULL)
+		*index = index_open(get_relname_relid(name, intake->access.schema), AccessShareLock);
+	return *index;
+}
+
+/*
+ * Let go of an index, if it was opened.
+ */
+static void
+drop_index(Relation *index)
+{
+	if (*index != NULL)
+		index_close(*index, NoLock);
+	*index = NULL;
 }
 
 /*
@@ -194,7 +284,7 @@ job_value(ApIntake *intake, HeapTuple job, AttrNumber column)
 static void
 read_waiting(ApIntake *intake, int64 expected)
 {
-	Relation	order = open_index(intake, ORDER_INDEX);
+	Relation	order = get_index(intake, &intake->waiting_index, ORDER_INDEX);
 	SysScanDesc scan;
 	HeapTuple	job;
 	bool		isnull;
@@ -213,7 +303,6 @@ read_waiting(ApIntake *intake, int64 expected)
 		}
 		systable_endscan_ordered(scan);
 	}
-	index_close(order, NoLock);
 }
 
 /*
@@ -225,15 +314,20 @@ ap_intake_open(ApIntake *intake, int64 expected)
 	MemoryContext context;
 	ListCell   *cell;
 
+	intake->queue = table_open(intake->access.table, RowExclusiveLock);
+	if (intake->estate == NULL || intake->prepared != changes || intake->opened_context != NULL)
+		prepare(intake, intake->queue);
 	intake->opened_context = AllocSetContextCreate(intake->context, "allpass intake",
 												   ALLOCSET_DEFAULT_SIZES);
 	context = MemoryContextSwitchTo(intake->opened_context);
 	intake->rows = AllocSetContextCreate(intake->opened_context, "allpass intake rows",
 										 ALLOCSET_DEFAULT_SIZES);
-	intake->queue = table_open(intake->access.table, RowExclusiveLock);
 	intake->opened = GetCurrentTimestamp();
 	intake->count = 0;
 	intake->waiting = NULL;
+	intake->waiting_index = NULL;
+	intake->in_flight_index = NULL;
+	intake->sort = NULL;
 	intake->indexes = NIL;
 	if (intake->bare)
 	{
@@ -241,6 +335,9 @@ ap_intake_open(ApIntake *intake, int64 expected)
 		{
 			intake->indexes = lappend(intake->indexes, index_open(lfirst_oid(cell), RowExclusiveLock));
 		}
+		if (expected > AP_ROWS && intake->order >= 0)
+			intake->sort = tuplesort_begin_index_btree(intake->queue, list_nth(intake->indexes, intake->order),
+													   false, false, work_mem, NULL, TUPLESORT_NONE);
 	}
 	else
 	{
@@ -262,9 +359,8 @@ ap_intake_open(ApIntake *intake, int64 expected)
  * wait, or the one that is in flight.
  */
 static HeapTuple
-find_last(ApIntake *intake, const char *name, Datum applicant_id)
+find_last(ApIntake *intake, Relation index, Datum applicant_id)
 {
-	Relation	index = open_index(intake, name);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	job;
@@ -275,11 +371,10 @@ find_last(ApIntake *intake, const char *name, Datum applicant_id)
 	do
 		job = systable_getnext_ordered(scan, BackwardScanDirection);
 	while (job != NULL &&
-		   strcmp(TextDatumGetCString(job_value(intake, job, AP_JOB_SERVER)), intake->server_name) != 0);
+		   strcmp(TextDatumGetCString(job_value(intake, job, AP_JOB_SERVER)), intake->server) != 0);
 	if (job != NULL)
 		job = heap_copytuple(job);
 	systable_endscan_ordered(scan);
-	index_close(index, NoLock);
 	return job;
 }
 
@@ -296,7 +391,7 @@ is_same(ApIntake *intake, HeapTuple job, Datum applicant_id)
 	if (due > intake->opened ||
 		strcmp(TextDatumGetCString(job_value(intake, job, AP_JOB_OPERATION)), intake->endpoint->name) != 0)
 		return false;
-	in_flight = find_last(intake, IN_FLIGHT_INDEX, applicant_id);
+	in_flight = find_last(intake, get_index(intake, &intake->in_flight_index, IN_FLIGHT_INDEX), applicant_id);
 	return in_flight == NULL ||
 		DatumGetTimestampTz(job_value(intake, in_flight, AP_JOB_RUN_AT)) < due;
 }
@@ -317,7 +412,7 @@ ap_intake_covers(ApIntake *intake, const char *applicant_id)
 	if (intake->waiting != NULL && !ap_keyset_has(intake->waiting, applicant_id))
 		return false;
 	applicant = CStringGetTextDatum(applicant_id);
-	job = find_last(intake, ORDER_INDEX, applicant);
+	job = find_last(intake, get_index(intake, &intake->waiting_index, ORDER_INDEX), applicant);
 	if (job == NULL || !is_same(intake, job, applicant))
 		return false;
 	slot = table_slot_create(intake->queue, NULL);
@@ -329,11 +424,14 @@ ap_intake_covers(ApIntake *intake, const char *applicant_id)
 }
 
 /*
- * Let the rows that were stored enter an index.
+ * Let the rows that were stored enter an index, or the sort of its entries.
  */
 static void
-enter_index(ApIntake *intake, Relation index, IndexInfo *info, bool alike)
+enter_index(ApIntake *intake, Relation index, int number)
 {
+	IndexInfo  *info = intake->infos[number];
+	bool		alike = intake->alike[number];
+	Tuplesortstate *sort = number == intake->order ? intake->sort : NULL;
 	ExprContext *econtext = GetPerTupleExprContext(intake->estate);
 	IndexUniqueCheck check = index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
 	Datum		values[INDEX_MAX_KEYS];
@@ -345,15 +443,41 @@ enter_index(ApIntake *intake, Relation index, IndexInfo *info, bool alike)
 
 		ResetPerTupleExprContext(intake->estate);
 		econtext->ecxt_scantuple = slot;
-		if (!ExecQual(info->ii_PredicateState, econtext))
+		if ((i == 0 || !alike) && !ExecQual(info->ii_PredicateState, econtext))
 		{
 			if (alike)
 				return;
 			continue;
 		}
 		FormIndexDatum(info, slot, intake->estate, values, isnull);
-		(void) index_insert(index, values, isnull, &slot->tts_tid, intake->queue, check, false, info);
+		if (sort != NULL)
+			tuplesort_putindextuplevalues(sort, index, &slot->tts_tid, values, isnull);
+		else
+			(void) index_insert(index, values, isnull, &slot->tts_tid, intake->queue, check, false, info);
 	}
+}
+
+/*
+ * Let the entries that were sorted enter their index.
+ */
+static void
+enter_sorted(ApIntake *intake)
+{
+	Relation	index = list_nth(intake->indexes, intake->order);
+	IndexTuple	entry;
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+
+	tuplesort_performsort(intake->sort);
+	while ((entry = tuplesort_getindextuple(intake->sort, true)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		index_deform_tuple(entry, RelationGetDescr(index), values, isnull);
+		(void) index_insert(index, values, isnull, &entry->t_tid, intake->queue,
+							UNIQUE_CHECK_NO, false, intake->infos[intake->order]);
+	}
+	tuplesort_end(intake->sort);
+	intake->sort = NULL;
 }
 
 /*
@@ -369,12 +493,10 @@ flush(ApIntake *intake)
 	table_multi_insert(intake->queue, intake->slots, intake->count, GetCurrentCommandId(true), 0, NULL);
 	foreach(cell, intake->indexes)
 	{
-		int			i = foreach_current_index(cell);
-
-		enter_index(intake, lfirst(cell), intake->infos[i], intake->alike[i]);
+		enter_index(intake, lfirst(cell), foreach_current_index(cell));
 	}
-	ap_shared_note_job(intake->server_name,
-					   DatumGetInt32(intake->slots[0]->tts_values[AP_JOB_PRIORITY - 1]), intake->opened);
+	ap_shared_note_job(intake->server,
+					   DatumGetInt32(intake->slots[0]->tts_values[AP_JOB_PRIORITY - 1]), intake->due);
 	for (int i = 0; i < intake->count; i++)
 		ExecClearTuple(intake->slots[i]);
 	intake->count = 0;
@@ -400,50 +522,47 @@ next_slot(ApIntake *intake)
 }
 
 /*
- * Set a column of the job that is being made.
- */
-static void
-set_value(TupleTableSlot *slot, AttrNumber column, Datum value)
-{
-	slot->tts_values[column - 1] = value;
-	slot->tts_isnull[column - 1] = false;
-}
-
-/*
  * Make the row of a job.
  */
 static TupleTableSlot *
-make_row(ApIntake *intake, const char *applicant_id, Jsonb *arguments)
+make_row(ApIntake *intake, const char *applicant_id, Jsonb *arguments, TimestampTz run_at)
 {
 	ExprContext *econtext = GetPerTupleExprContext(intake->estate);
 	TupleTableSlot *slot = next_slot(intake);
+	int			count = slot->tts_tupleDescriptor->natts;
+	Datum	   *values = slot->tts_values;
+	bool	   *isnull = slot->tts_isnull;
 
-	for (int i = 0; i < slot->tts_tupleDescriptor->natts; i++)
+	memcpy(values, intake->values, (Size) count * sizeof(*values));
+	memcpy(isnull, intake->isnull, (Size) count * sizeof(*isnull));
+	for (int i = 0; i < count; i++)
 	{
-		slot->tts_isnull[i] = true;
-		if (intake->defaults[i] != NULL && i + 1 != AP_JOB_SERVER && i + 1 != AP_JOB_REQUESTED_BY)
-			slot->tts_values[i] = ExecEvalExpr(intake->defaults[i], econtext, &slot->tts_isnull[i]);
+		if (intake->defaults[i] != NULL)
+			values[i] = ExecEvalExpr(intake->defaults[i], econtext, &isnull[i]);
 	}
-	set_value(slot, AP_JOB_OPERATION, intake->operation);
-	set_value(slot, AP_JOB_APPLICANT_ID, CStringGetTextDatum(applicant_id));
-	set_value(slot, AP_JOB_SERVER, intake->server);
-	set_value(slot, AP_JOB_REQUESTED_BY, ObjectIdGetDatum(intake->access.role));
+	if (applicant_id != NULL)
+		set_value(values, isnull, AP_JOB_APPLICANT_ID, CStringGetTextDatum(applicant_id));
 	if (arguments != NULL)
-		set_value(slot, AP_JOB_ARGUMENTS, datumCopy(JsonbPGetDatum(arguments), false, -1));
+		set_value(values, isnull, AP_JOB_ARGUMENTS, datumCopy(JsonbPGetDatum(arguments), false, -1));
+	if (run_at != 0)
+		set_value(values, isnull, AP_JOB_RUN_AT, TimestampTzGetDatum(run_at));
 	return ExecStoreVirtualTuple(slot);
 }
 
 /*
- * Add a job.
+ * Add a job that runs at a time, or now for 0.  Returns its id.
  */
-void
-ap_intake_add(ApIntake *intake, const char *applicant_id, Jsonb *arguments)
+int64
+ap_intake_add(ApIntake *intake, const char *applicant_id, Jsonb *arguments, TimestampTz run_at)
 {
 	MemoryContext context = MemoryContextSwitchTo(intake->rows);
-	TupleTableSlot *slot = make_row(intake, applicant_id, arguments);
+	TupleTableSlot *slot = make_row(intake, applicant_id, arguments, run_at);
+	TimestampTz due = DatumGetTimestampTz(slot->tts_values[AP_JOB_RUN_AT - 1]);
+	int64		id = DatumGetInt64(slot->tts_values[AP_JOB_ID - 1]);
 
 	if (intake->bare)
 	{
+		intake->due = intake->count == 0 ? due : Min(intake->due, due);
 		if (++intake->count == AP_ROWS)
 			flush(intake);
 	}
@@ -455,6 +574,7 @@ ap_intake_add(ApIntake *intake, const char *applicant_id, Jsonb *arguments)
 		MemoryContextReset(intake->rows);
 	}
 	MemoryContextSwitchTo(context);
+	return id;
 }
 
 /*
@@ -466,6 +586,8 @@ ap_intake_close(ApIntake *intake)
 	ListCell   *cell;
 
 	flush(intake);
+	if (intake->sort != NULL)
+		enter_sorted(intake);
 	PopActiveSnapshot();
 	if (!intake->bare)
 	{
@@ -485,7 +607,10 @@ ap_intake_close(ApIntake *intake)
 	{
 		index_close(lfirst(cell), NoLock);
 	}
+	drop_index(&intake->waiting_index);
+	drop_index(&intake->in_flight_index);
 	table_close(intake->queue, NoLock);
 	MemoryContextDelete(intake->opened_context);
+	intake->opened_context = NULL;
 	CommandCounterIncrement();
 }

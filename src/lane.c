@@ -311,7 +311,7 @@ ap_line_room(const ApServerLine *line, TimestampTz now, int index, int count)
 		return 0;
 	if (pause != NULL)
 		limit = Min(limit, 1);
-	return Max(limit - line->in_flight, 0);
+	return Max(limit - line->in_flight + line->settling, 0);
 }
 
 /*

@@ -39,6 +39,7 @@ typedef struct ApServerLine
 	int			max_concurrency;
 	bool		is_known;		/* its options have been read */
 	int			in_flight;		/* claimed and not settled */
+	int			settling;		/* of these, those that this transaction settles */
 	List	   *pauses;			/* of ApPause */
 	List	   *lanes;			/* of ApLane, the highest priority first */
 	int64	   *followers;		/* jobs that may have become the next of their applicant */

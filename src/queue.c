@@ -254,6 +254,7 @@ static const char *const plan_settings[][2] = {
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
 	{"enable_sort", "off"},
+	{"enable_memoize", "off"},
 	{"jit", "off"},
 	{"default_transaction_isolation", "read committed"},
 	{"default_transaction_read_only", "off"},

@@ -169,7 +169,7 @@ ap_shared_request(void)
  * Add the news of a lane to other news.
  */
 static void
-add_lane(ApNews *news, const char *server, int priority, TimestampTz due)
+add_lane(ApNews *news, const char *server, int priority, TimestampTz due, TimestampTz later)
 {
 	ApLaneNews *lane;
 
@@ -181,6 +181,7 @@ add_lane(ApNews *news, const char *server, int priority, TimestampTz due)
 		if (lane->priority == priority && strcmp(lane->server, server) == 0)
 		{
 			lane->due = Min(lane->due, due);
+			lane->later = Min(lane->later, later);
 			return;
 		}
 	}
@@ -193,6 +194,7 @@ add_lane(ApNews *news, const char *server, int priority, TimestampTz due)
 	strlcpy(lane->server, server, sizeof(lane->server));
 	lane->priority = priority;
 	lane->due = due;
+	lane->later = later;
 }
 
 /*
@@ -205,7 +207,8 @@ add_news(ApNews *news, const ApNews *more)
 	news->config |= more->config;
 	news->pauses |= more->pauses;
 	for (int i = 0; i < more->count; i++)
-		add_lane(news, more->lanes[i].server, more->lanes[i].priority, more->lanes[i].due);
+		add_lane(news, more->lanes[i].server, more->lanes[i].priority, more->lanes[i].due,
+				 more->lanes[i].later);
 }
 
 /*
@@ -353,8 +356,12 @@ ap_shared_note_job(const char *server, int priority, TimestampTz due)
 {
 	ApNews	   *news = notes();
 
-	if (news != NULL)
-		add_lane(news, server, priority, due);
+	if (news == NULL)
+		return;
+	if (due > GetCurrentTimestamp())
+		add_lane(news, server, priority, DT_NOEND, due);
+	else
+		add_lane(news, server, priority, due, DT_NOEND);
 }
 
 /*

@@ -26,7 +26,8 @@ typedef struct ApLaneNews
 {
 	char		server[NAMEDATALEN];
 	int			priority;
-	TimestampTz due;			/* of the earliest new job */
+	TimestampTz due;			/* of the earliest new job; infinity for none */
+	TimestampTz later;			/* of the earliest that is not due yet; infinity for none */
 } ApLaneNews;
 
 typedef struct ApNews

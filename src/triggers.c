@@ -294,8 +294,8 @@ take_row(Definition *definition, ApKeyset *seen, TupleTableSlot *row, bool makes
 	if (key == NULL || !ap_keyset_add(seen, key) || !makes_job ||
 		ap_intake_covers(definition->intake, key))
 		return;
-	ap_intake_add(definition->intake, key,
-				  definition->verifies ? job_arguments(definition, row) : NULL);
+	(void) ap_intake_add(definition->intake, key,
+						 definition->verifies ? job_arguments(definition, row) : NULL, 0);
 }
 
 /*

@@ -274,13 +274,13 @@ BEGIN
 	END IF;
 END
 $$;
-CREATE TABLE people (id text PRIMARY KEY, email text);
-CREATE TRIGGER verify AFTER INSERT ON people REFERENCING NEW TABLE AS rows
+CREATE TABLE queued_people (id text PRIMARY KEY, email text);
+CREATE TRIGGER verify AFTER INSERT ON queued_people REFERENCING NEW TABLE AS rows
 	FOR EACH STATEMENT EXECUTE FUNCTION allpass_verify_trigger('basic', 'id', 'email=email');
-CREATE TRIGGER forget AFTER DELETE ON people
+CREATE TRIGGER forget AFTER DELETE ON queued_people
 	FOR EACH ROW EXECUTE FUNCTION allpass_forget_trigger('id');
-INSERT INTO people SELECT 'q/' || i, 'q' || i || '@example.com' FROM generate_series(1, 3) i;
-DELETE FROM people WHERE id = 'q/1';
+INSERT INTO queued_people SELECT 'q/' || i, 'q' || i || '@example.com' FROM generate_series(1, 3) i;
+DELETE FROM queued_people WHERE id = 'q/1';
 SELECT allpass_enqueue('restore', 'q/1'), allpass_enqueue('move_to_flow', 'q/2', '{"flow_id": 2}', request_key => 'k'),
 	allpass_enqueue('aml_search', NULL, '{"blockchain": "BTC", "address": "bc1qexample"}'), allpass_enqueue('restore', 'nobody');
 SELECT allpass_cancel(allpass_enqueue('restore', 'q/3'));
