@@ -178,15 +178,19 @@ ap_attempt_judge(ApAttempt *attempt)
 {
 	MemoryContext old = MemoryContextSwitchTo(attempt->context);
 	bool		was_lookup = attempt->is_lookup;
+	bool		goes_on;
 
-	attempt->judged = true;
+	/* an error on the way to another call has left none */
+	if (attempt->call == NULL && attempt->status.code == AP_OK)
+		ap_status_set(&attempt->status, AP_NO_MEMORY, "attempt was interrupted");
 	if (attempt->call != NULL)
 		attempt->result = ap_client_answer(attempt->call, &attempt->status);
-	if (attempt->call != NULL && needs_another_call(attempt))
-		attempt->judged = false;
+	goes_on = attempt->call != NULL && needs_another_call(attempt);
 	attempt->retry = ap_retry_judge(&attempt->status);
 	/* what failed after all was not about the creation, so that is still open */
 	attempt->retry.in_doubt |= was_lookup && attempt->retry.verdict != AP_VERDICT_DONE;
+	/* only now: an error above must not pass for an outcome */
+	attempt->judged = !goes_on;
 	MemoryContextSwitchTo(old);
 	return attempt->judged;
 }

@@ -593,6 +593,7 @@ look(ApDispatch *dispatch)
 
 	(void) ap_queue_release(dispatch->queue);
 	ap_pauses_load(&dispatch->pauses);
+	ap_lanes_forget_idle(&dispatch->lanes);
 	foreach(cell, ap_queue_lanes(dispatch->queue))
 	{
 		const ApLaneKey *key = lfirst(cell);
@@ -742,8 +743,11 @@ recover(ApDispatch *dispatch, int sqlstate)
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
 
-		if (attempt->fresh)
-			drop(dispatch, attempt);
+		if (!attempt->fresh)
+			continue;
+		drop(dispatch, attempt);
+		if (dispatch->config.max_jobs >= 0)
+			dispatch->config.max_jobs++;
 	}
 	send_ready(dispatch);
 	dispatch->failures++;
@@ -864,40 +868,96 @@ ap_dispatch_step(ApDispatch *dispatch, long timeout_ms)
 }
 
 /*
- * Give everything in flight up, after waiting a little for what ends by itself:
- * settle what has ended, and let the rest wait for whoever comes next.
+ * Settle what has ended, and let the rest wait for whoever comes next: of all
+ * attempts, or of the one given.
+ */
+static void
+give_back(ApDispatch *dispatch, const ApAttempt *only)
+{
+	dlist_head *lists[] = {&dispatch->ended, &dispatch->flying, &dispatch->ready};
+	ApSettlement *settlements = palloc((dispatch->nattempts + 1) * sizeof(*settlements));
+	int64	   *next = palloc((dispatch->nattempts + 1) * sizeof(*next));
+	int			count = 0;
+
+	if (ap_queue_begin(dispatch->queue) != AP_QUEUE_OPEN)
+		return;
+	for (int i = 0; i < (int) lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, lists[i])
+		{
+			ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
+
+			if (only != NULL && attempt != only)
+				continue;
+			if (i == 0 && (attempt->judged || ap_attempt_judge(attempt)))
+				ap_attempt_settlement(attempt, ap_queue_now(dispatch->queue),
+									  dispatch->config.max_age_s, &settlements[count++]);
+			else
+				ap_attempt_abandon(attempt, &settlements[count++]);
+		}
+	}
+	for (int i = 0; i < count; i++)
+		(void) ap_queue_settle(dispatch->queue, &settlements[i], 1, &next[i]);
+	ap_queue_commit(dispatch->queue, true);
+}
+
+/*
+ * Do the same, and survive an error in it.  Returns whether it went well.
+ */
+static bool
+try_to_give_back(ApDispatch *dispatch, const ApAttempt *only)
+{
+	MemoryContext old = MemoryContextSwitchTo(dispatch->cycle);
+	volatile bool well = true;
+
+	PG_TRY();
+	{
+		give_back(dispatch, only);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(dispatch->context);
+		(void) report_error(dispatch);
+		ap_queue_rollback(dispatch->queue);
+		well = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(dispatch->cycle);
+	return well;
+}
+
+/*
+ * Give everything in flight up, after waiting a little for what ends by itself.
+ * What cannot be given back, such as a job that somebody has locked, is taken
+ * back by others when this process has ended, or its lease.
  */
 void
 ap_dispatch_give_up(ApDispatch *dispatch, long grace_ms)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), grace_ms);
 	TimestampTz now;
-	ApSettlement *settlements;
-	int64	   *next;
-	int			count = 0;
-	dlist_iter	iter;
+	dlist_head *lists[] = {&dispatch->ended, &dispatch->flying, &dispatch->ready};
 
 	while ((now = GetCurrentTimestamp()) < end && !dlist_is_empty(&dispatch->flying))
 	{
 		ap_client_progress(TimestampDifferenceMilliseconds(now, end));
 		gather_ended(dispatch);
 	}
-	dispatch->config.max_jobs = 0;
-	dispatch->careful = 0;
-	if (dispatch->nattempts == 0 || ap_queue_begin(dispatch->queue) != AP_QUEUE_OPEN)
-		return;
-	(void) settle(dispatch, &next);
-	settlements = palloc(Max(dispatch->nattempts, 1) * sizeof(*settlements));
-	next = palloc(Max(dispatch->nattempts, 1) * sizeof(*next));
-	dlist_foreach(iter, &dispatch->flying)
+	if (dispatch->nattempts > 0 && !try_to_give_back(dispatch, NULL))
 	{
-		ap_attempt_abandon(dlist_container(ApAttempt, node, iter.cur), &settlements[count++]);
+		for (int i = 0; i < (int) lengthof(lists); i++)
+		{
+			dlist_iter	iter;
+
+			dlist_foreach(iter, lists[i])
+			{
+				(void) try_to_give_back(dispatch, dlist_container(ApAttempt, node, iter.cur));
+			}
+		}
 	}
-	dlist_foreach(iter, &dispatch->ready)
-	{
-		ap_attempt_abandon(dlist_container(ApAttempt, node, iter.cur), &settlements[count++]);
-	}
-	if (count > 0)
-		(void) ap_queue_settle(dispatch->queue, settlements, count, next);
-	ap_queue_commit(dispatch->queue, true);
+	/* others may have passed over what comes next */
+	ap_shared_tell_all();
 }

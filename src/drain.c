@@ -79,7 +79,7 @@ drain(ApDispatch *dispatch, TimestampTz end)
  * Carry out jobs, and give back what is in flight before an error goes on.
  */
 static void
-carry_out(ApDispatch *dispatch, TimestampTz end)
+carry_out(ApDispatch *dispatch, ApQueue *queue, TimestampTz end)
 {
 	const MemoryContext context = CurrentMemoryContext;
 
@@ -97,9 +97,12 @@ carry_out(ApDispatch *dispatch, TimestampTz end)
 		FlushErrorState();
 		SPI_rollback();
 		ap_dispatch_give_up(dispatch, 0);
+		ap_queue_destroy(queue);
 		ReThrowError(error);
 	}
 	PG_END_TRY();
+	/* what it has left over, others may have passed over */
+	ap_shared_tell_all();
 }
 
 /*
@@ -112,6 +115,7 @@ PG_FUNCTION_INFO_V1(allpass_drain);
 Datum
 allpass_drain(PG_FUNCTION_ARGS)
 {
+	ApQueue    *queue;
 	ApDispatch *dispatch;
 	ApDispatchConfig *config;
 
@@ -123,14 +127,16 @@ allpass_drain(PG_FUNCTION_ARGS)
 				 errmsg("argument \"%s\" must not be negative", "max_jobs")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	SPI_commit();
-	dispatch = ap_dispatch_create(ap_queue_create(true));
+	queue = ap_queue_create(true);
+	dispatch = ap_dispatch_create(queue);
 	config = ap_dispatch_config(dispatch);
 	config->max_age_s = ap_job_max_age;
 	config->retention_s = -1;
 	config->can_be_cancelled = true;
 	config->max_answer_size = (size_t) ap_max_response_size * 1024;
 	config->max_jobs = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
-	carry_out(dispatch, end_time(fcinfo, 1));
+	carry_out(dispatch, queue, end_time(fcinfo, 1));
+	ap_queue_destroy(queue);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -84,6 +84,27 @@ ap_lanes_get(ApLanes *lanes, const char *server, int priority)
 }
 
 /*
+ * Forget the lanes of servers that have nothing in flight; those that there are
+ * come back.
+ */
+void
+ap_lanes_forget_idle(ApLanes *lanes)
+{
+	ListCell   *cell;
+
+	foreach(cell, lanes->lines)
+	{
+		ApServerLine *line = lfirst(cell);
+
+		if (line->in_flight > 0)
+			continue;
+		list_free_deep(line->lanes);
+		line->lanes = NIL;
+		line->nfollowers = 0;
+	}
+}
+
+/*
  * Have the lanes of a server swept from their beginnings.
  */
 void

@@ -70,6 +70,7 @@ typedef struct ApLanes
 
 extern ApServerLine *ap_lanes_line(ApLanes *lanes, const char *server);
 extern ApLane *ap_lanes_get(ApLanes *lanes, const char *server, int priority);
+extern void ap_lanes_forget_idle(ApLanes *lanes);
 extern void ap_lanes_rewind(ApLanes *lanes);
 extern void ap_lanes_rewind_line(ApServerLine *line);
 extern void ap_lane_news(ApLane *lane, TimestampTz due, TimestampTz now);

@@ -175,8 +175,11 @@ static const Text texts[NSTATEMENTS] = {
 	},
 	[SETTLE] = {
 		"UPDATE %1$sallpass_queue q SET state = u.state, attempts = q.attempts - u.uncharged,"
-		" in_doubt = u.in_doubt, sqlstate = u.sqlstate, http_status = u.http_status,"
-		" error = u.error, result = u.result, retry_at = u.retry_at,"
+		" in_doubt = u.in_doubt, result = u.result, retry_at = u.retry_at,"
+		/* an attempt that was given up says nothing new */
+		" sqlstate = CASE WHEN u.state = 'waiting' THEN coalesce(u.sqlstate, q.sqlstate) ELSE u.sqlstate END,"
+		" http_status = CASE WHEN u.sqlstate IS NULL THEN q.http_status ELSE u.http_status END,"
+		" error = CASE WHEN u.state = 'waiting' THEN coalesce(u.error, q.error) ELSE u.error END,"
 		" finished_at = CASE WHEN u.state <> 'waiting' THEN $10 END,"
 		" owner = NULL, lease_until = NULL"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) WITH ORDINALITY"
@@ -207,8 +210,9 @@ static const Text texts[NSTATEMENTS] = {
 		3, {TEXTOID, INT4OID, TIMESTAMPTZOID}
 	},
 	[RENEW] = {
-		"UPDATE %1$sallpass_queue SET lease_until = $2"
-		" WHERE id = ANY ($1) AND owner = $3",
+		"UPDATE %1$sallpass_queue SET lease_until = $2 WHERE id = ANY (ARRAY("
+		" SELECT id FROM %1$sallpass_queue WHERE id = ANY ($1) AND owner = $3"
+		" FOR NO KEY UPDATE SKIP LOCKED))",
 		3, {INT8ARRAYOID, TIMESTAMPTZOID, TEXTOID}
 	},
 	/* a job whose owner died once and again may be what kills it */
@@ -217,10 +221,13 @@ static const Text texts[NSTATEMENTS] = {
 		" in_doubt = q.in_doubt OR q.operation = 'create_applicant',"
 		" retry_at = CASE WHEN q.attempts > 2 THEN"
 		"  $1 + least(pg_catalog.power(2, q.attempts - 1), 300) * interval '1 s' END"
-		" WHERE q.state = 'in_flight' AND (q.lease_until < $1 OR q.owner <> $3"
-		" AND pg_catalog.starts_with(q.owner, $2) AND NOT EXISTS ("
-		"  SELECT FROM pg_catalog.pg_stat_activity a WHERE q.owner = $2 || a.pid || '/' ||"
-		"  (extract(epoch FROM a.backend_start) * 1000000)::bigint))",
+		" WHERE q.id = ANY (ARRAY(SELECT f.id FROM %1$sallpass_queue f"
+		" WHERE f.state = 'in_flight' AND (f.lease_until < $1 OR f.owner <> $3"
+		" AND pg_catalog.starts_with(f.owner, $2) AND NOT EXISTS ("
+		/* who may not see when a process started takes it for the one */
+		"  SELECT FROM pg_catalog.pg_stat_activity a WHERE f.owner = $2 || a.pid || '/' ||"
+		"  (extract(epoch FROM a.backend_start) * 1000000)::bigint OR a.backend_start IS NULL"
+		"  AND pg_catalog.starts_with(f.owner, $2 || a.pid || '/'))) FOR NO KEY UPDATE SKIP LOCKED))",
 		3, {TIMESTAMPTZOID, TEXTOID, TEXTOID}
 	},
 	[PURGE] = {
@@ -366,6 +373,15 @@ drop_plans(ApQueue *queue)
 }
 
 /*
+ * Free what outlives the memory of a queue.
+ */
+void
+ap_queue_destroy(ApQueue *queue)
+{
+	drop_plans(queue);
+}
+
+/*
  * Find the table in the extension's schema.
  */
 static bool
@@ -455,7 +471,6 @@ end(ApQueue *queue, bool well)
 {
 	MemoryContext old = CurrentMemoryContext;
 
-	ap_queue_is_mine = false;
 	if (well)
 		PopActiveSnapshot();
 	if (queue->in_procedure)
@@ -485,6 +500,7 @@ end(ApQueue *queue, bool well)
 			AbortOutOfAnyTransaction();
 		pgstat_report_stat(false);
 	}
+	ap_queue_is_mine = false;
 	MemoryContextSwitchTo(old);
 }
 

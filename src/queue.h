@@ -93,6 +93,7 @@ typedef struct ApQueuePause
 } ApQueuePause;
 
 extern ApQueue *ap_queue_create(bool in_procedure);
+extern void ap_queue_destroy(ApQueue *queue);
 extern ApQueueState ap_queue_begin(ApQueue *queue);
 extern void ap_queue_commit(ApQueue *queue, bool durably);
 extern void ap_queue_rollback(ApQueue *queue);

@@ -23,9 +23,9 @@ typedef enum ApScope
 
 typedef enum ApVerdict
 {
+	AP_VERDICT_AGAIN,
 	AP_VERDICT_DONE,
-	AP_VERDICT_FAILED,
-	AP_VERDICT_AGAIN
+	AP_VERDICT_FAILED
 } ApVerdict;
 
 typedef struct ApRetry

@@ -22,6 +22,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 
@@ -110,6 +111,26 @@ step(ApDispatch *dispatch)
 }
 
 /*
+ * Note that the worker is to end.  A transaction that waits, such as for a
+ * standby, does not go on waiting.
+ */
+static void
+on_terminate(SIGNAL_ARGS)
+{
+	int			saved = errno;
+
+	(void) postgres_signal_arg;
+	ShutdownRequestPending = true;
+	if (ap_queue_is_mine)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = saved;
+}
+
+/*
  * Carry out jobs until there is a reason to end.
  */
 static void
@@ -135,6 +156,7 @@ work(ApDispatch *dispatch, int index)
 		is_known = true;
 		report(ap_dispatch_in_flight(dispatch));
 	}
+	QueryCancelPending = false;
 	ap_dispatch_give_up(dispatch, AP_GRACE_MS);
 }
 
@@ -150,7 +172,7 @@ allpass_worker_main(Datum slot)
 	int			index = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGTERM, on_terminate);
 	/* lock_timeout, too, comes this way */
 	pqsignal(SIGINT, StatementCancelHandler);
 	BackgroundWorkerUnblockSignals();

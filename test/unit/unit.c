@@ -419,7 +419,7 @@ unit_retry(PG_FUNCTION_ARGS)
 		"ok", "bad argument", "bad option", "denied", "limit", "no memory", "unreachable",
 		"not understood", "not opened", "not configured", "refused", NULL
 	};
-	static const char *const verdicts[] = {"done", "failed", "again"};
+	static const char *const verdicts[] = {"again", "done", "failed"};
 	static const char *const scopes[] = {"job", "role", "server"};
 	ApStatus	status = {0};
 	ApRetry		retry;
