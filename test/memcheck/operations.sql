@@ -308,4 +308,5 @@ ALTER USER MAPPING FOR PUBLIC SERVER allpass OPTIONS (SET api_key 'another-key')
 CALL allpass_drain();
 CALL expect_jobs('done, done, done, done, done, done, done, waiting KY401, cancelled');
 DELETE FROM allpass_queue;
+ALTER USER MAPPING FOR PUBLIC SERVER allpass OPTIONS (SET api_key 'sandbox-key');
 SELECT 'finished';
