@@ -104,10 +104,11 @@ run_multi()
 	sed "s/^\(.*\) .*/$4 \1 -/" "$WORK/line" >>"$WORK/figures"
 }
 
-# Measure a query: server, number of calls, query, label.
+# Measure a query: server, number of calls, query, label, and perhaps whether
+# calls may be made ahead.
 run_query()
 {
-	PGOPTIONS="-c allpass.server=$1" run_sql "$TREE/test/bench/sets.sql" "$WORK/line" \
+	PGOPTIONS="-c allpass.server=$1 -c allpass.prefetch=${5:-on}" run_sql "$TREE/test/bench/sets.sql" "$WORK/line" \
 		-v label="$4" -v calls="$2" -v query="$3"
 	cat "$WORK/line" >>"$WORK/figures"
 }
@@ -148,7 +149,8 @@ print_line()
 }
 
 # Measure a number of calls at a delay in milliseconds: name of the protocol,
-# base URL, server, calls, delay, and the bars.
+# base URL, server, calls, delay, and the bars: of time and of processor time for
+# the set form, of time for the plain form.
 measure()
 {
 	: >"$WORK/figures"
@@ -158,10 +160,11 @@ measure()
 		round=$((round + 1))
 		run_multi "$2" "$4" "$CONCURRENCY" multi
 		run_query "$3" "$4" 'SELECT count(status) FROM allpass_statuses(ARRAY(SELECT id FROM ids))' set
-		# the plain form goes here
+		run_query "$3" "$4" 'SELECT count(status) FROM (SELECT id, allpass_status(id) AS status FROM ids OFFSET 0) s' plain
 	done
 	print_line "$1, $4 at $5 ms: libcurl" multi "$4" - -
 	print_line "set form" set "$4" "$6" "$7"
+	print_line "plain form" plain "$4" "$8" -
 }
 
 # Print what one after another costs, once: it takes its time.
@@ -170,7 +173,7 @@ measure_sequence()
 	: >"$WORK/figures"
 	control POST config '{"delay_ms":20}'
 	run_multi "$ALLPASS_SANDBOX_URL" 1000 1 multi
-	run_query allpass 1000 'SELECT count(allpass_status(id)) FROM ids' sequence
+	run_query allpass 1000 'SELECT count(allpass_status(id)) FROM ids' sequence off
 	print_line "one after another: libcurl" multi 1000 - -
 	print_line "one after another: allpass_status" sequence 1000 - -
 	control POST config '{"delay_ms":0}'
@@ -209,12 +212,12 @@ print_machine
 heading "Statuses, $CONCURRENCY calls at once: seconds, microseconds of processor time a call, kB of memory (medians of $ROUNDS)"
 printf '  %-34s %8s %6s %5s %8s %6s %5s %7s\n' '' seconds ratio bar cpu/call ratio bar growth
 for calls in 1000 10000; do
-	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 0 - 2
-	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 5 - -
-	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 20 1.15 -
-	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 100 1.15 -
-	measure HTTP/2 "https://127.0.0.1:$(cat "$WORK/nginx.port")" tls "$calls" 0 - 2
-	measure HTTP/2 "https://127.0.0.1:$(cat "$WORK/nginx.port")" tls "$calls" 20 1.15 -
+	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 0 - 2 -
+	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 5 - - -
+	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 20 1.15 - 1.3
+	measure HTTP/1.1 "$ALLPASS_SANDBOX_URL" allpass "$calls" 100 1.15 - 1.3
+	measure HTTP/2 "https://127.0.0.1:$(cat "$WORK/nginx.port")" tls "$calls" 0 - 2 -
+	measure HTTP/2 "https://127.0.0.1:$(cat "$WORK/nginx.port")" tls "$calls" 20 1.15 - 1.3
 done
 measure_sequence
 measure_cancels
