@@ -22,6 +22,7 @@
 
 #include "answers.h"
 #include "client.h"
+#include "progress.h"
 
 /*
  * A call that nobody has attended to for so long may have run into its time
@@ -77,6 +78,8 @@ struct ApAnswers
 	dlist_head	kept;			/* known and not held, the latest first */
 	size_t		size;			/* of all that is known */
 	int64		ahead;			/* how many are */
+	bool		reports;		/* of its progress, since it has made a call */
+	ApProgress	progress;
 	MemoryContextCallback cleanup;
 };
 
@@ -106,6 +109,8 @@ forget_execution(void *arg)
 		under_way--;
 	}
 	dlist_delete(&answers->node);
+	if (answers->reports)
+		ap_progress_end(&answers->progress);
 }
 
 /*
@@ -380,6 +385,7 @@ settle(ApAnswer *answer)
 	answer->state = NOT_ASKED;
 	answer->call = NULL;
 	data = ap_client_answer(call, &status);
+	ap_progress_end_call(&answers->progress, data == NULL);
 	if (data == NULL && status.code == AP_UNREACHABLE && answer->neglected)
 	{
 		ap_client_end(call);
@@ -493,6 +499,10 @@ ap_answers_ask(ApAnswer *answer, ApProfile *profile, const ApEndpoint *endpoint,
 		progress(-1);
 	answer->call = ap_client_prepare(profile, endpoint, values, max_answer_size, NULL);
 	ap_client_send(answer->call);
+	if (!answers->reports)
+		ap_progress_begin(&answers->progress, AP_PROGRESS_PREFETCH);
+	answers->reports = true;
+	ap_progress_start_call(&answers->progress);
 	if (under_way == 0)
 		attended_us = ap_http_clock_us();
 	dlist_push_tail(&calls_under_way, &answer->node);

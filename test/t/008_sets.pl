@@ -228,6 +228,22 @@ sub progress
 	$sandbox->faults;
 }
 
+# The calls of a query that are made ahead are shown as well.
+{
+	start_anew(100);
+	$session->do('CREATE TEMP TABLE members AS SELECT \'c-\' || i AS id FROM generate_series(1, 100) i');
+	$sandbox->faults({ applicant => 'c-9', delay_ms => 60000 });
+	$session->send('SELECT id, allpass_status(id) FROM members');
+	poll { ($control->do('SELECT calls_done FROM allpass_progress')->{rows}[0][0] // 0) > 8 } 'progress of a plain query';
+	my $row = progress()->[0];
+	is($row->[1], 'prefetch', 'progress of calls made ahead');
+	cmp_ok($row->[3], '>', 0, 'with those in flight');
+	$control->do('SELECT pg_cancel_backend(' . $session->pid . ')');
+	fails_with($session->receive, '57014', qr/./, 'which is cancelled');
+	is(scalar @{ progress() }, 0, 'and is no longer shown');
+	$sandbox->faults;
+}
+
 # What was certainly not sent is tried again, whatever it is.
 {
 	$session->do('SET allpass.server = nobody');
