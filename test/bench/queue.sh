@@ -36,6 +36,7 @@ JOBS=20000				# in a round of throughput
 ROWS=100000				# in a round of enqueuing
 FEW=10000				# jobs waiting
 MANY=1000000
+WINDOWS=5				# of so few jobs, in a round of depth
 IDLE_S=60
 
 check_rounds "queue.sh [PART ...]"
@@ -292,15 +293,38 @@ measure_enqueue()
 
 # --- depth ------------------------------------------------------------------
 
-# Fill the queue with so many jobs, have so many carried out, and note the rate
-# from one place to another under a label.
+# Add so many jobs to the queue, and have those before the place $2 carried out.
 drain()
 {
 	set_workers 0
-	[ "${6:-}" = on ] || sql "TRUNCATE allpass_queue"
-	began=$(sql "CALL fill($2)" "CHECKPOINT" "SELECT clock_timestamp()")
+	began=$(sql "CALL fill($1)" "CHECKPOINT" "SELECT clock_timestamp()")
 	set_workers 1
-	note "$1" "$(sql "CALL await($3, 0.1)" "SELECT rate($4, $5, '$began')")"
+	sql "CALL await($2, 0.1)"
+}
+
+# Note the rate of the latest drain under a label: of few jobs but for the first
+# and the last of them, which come after so many others.
+note_rate()
+{
+	note "$1" "$(sql "SELECT rate($2 + $FEW / 10, $2 + $FEW * 9 / 10, '$began')")"
+}
+
+# Drain few jobs, some times over, and as many out of many, in the same round.
+drain_in_turns()
+{
+	window=0
+	while [ "$window" -lt "$WINDOWS" ]; do
+		sql "TRUNCATE allpass_queue"
+		drain "$FEW" "$FEW"
+		note_rate few 0
+		window=$((window + 1))
+	done
+	sql "TRUNCATE allpass_queue"
+	drain "$MANY" "$((FEW * WINDOWS))"
+	while [ "$window" -gt 0 ]; do
+		window=$((window - 1))
+		note_rate many "$((FEW * window))"
+	done
 }
 
 # Print a line of rates: name, label, and the bar, or "-".
@@ -338,13 +362,11 @@ under_snapshot()
 # Measure the speed with many jobs, and what they leave behind.
 measure_depth()
 {
-	from=$((FEW / 10)) to=$((FEW * 9 / 10))
 	: >"$WORK/figures"
 	round=0
 	while [ "$round" -lt "$ROUNDS" ]; do
 		round=$((round + 1))
-		drain few "$FEW" "$FEW" "$from" "$to"
-		drain many "$MANY" "$FEW" "$from" "$to"
+		drain_in_turns
 	done
 	set_workers 0
 	sql "TRUNCATE allpass_queue" "CALL fill($MANY)"
@@ -352,11 +374,14 @@ measure_depth()
 	set_workers 1
 	sql "CALL await($MANY, 0.5)"
 	drained=$(sizes)
-	drain finished "$FEW" "$((MANY + FEW))" "$from" "$to" on
+	drain "$FEW" "$((MANY + FEW))"
+	note_rate finished 0
 	sql "VACUUM allpass_queue"
 	vacuumed=$(sizes)
-	under_snapshot drain snapshot "$((FEW * 10))" "$((FEW * 10))" "$((FEW * 9))" "$((FEW * 10 - FEW / 10))"
-	heading "Jobs settled a second, from the ${from}th to the ${to}th (medians of $ROUNDS rounds)"
+	sql "TRUNCATE allpass_queue"
+	under_snapshot drain "$((FEW * 10))" "$((FEW * 10))"
+	note_rate snapshot "$((FEW * 9))"
+	heading "Jobs settled a second, $FEW of them (medians of $WINDOWS in each of $ROUNDS rounds)"
 	printf '  %-50s %8s %6s %5s\n' '' rate ratio bar
 	print_rate "$FEW waiting" few -
 	print_rate "$MANY waiting" many 0.9
