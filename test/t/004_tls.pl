@@ -236,7 +236,7 @@ daemon off;
 master_process off;
 pid $temp/nginx.pid;
 error_log $temp/nginx.error.log;
-events { worker_connections 100; }
+events { worker_connections 1024; }
 http {
 	log_format calls '\$server_protocol \$status \$connection \$request_method';
 	access_log $temp/nginx.access.log calls;
