@@ -192,6 +192,16 @@ ap_compat_array_length(PlannerInfo *root, Node *array)
 #endif
 }
 
+/*
+ * The number of tables of a plan that is explained; those of groups, since
+ * PostgreSQL 18, are not counted.
+ */
+#if PG_VERSION_NUM >= 180000
+#define AP_COMPAT_RTABLE_SIZE(explain) ((explain)->rtable_size)
+#else
+#define AP_COMPAT_RTABLE_SIZE(explain) list_length((explain)->rtable)
+#endif
+
 /* The parameters and the arguments of a planner. */
 #if PG_VERSION_NUM >= 190000
 #define AP_COMPAT_PLANNER_PARAMS \

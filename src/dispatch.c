@@ -776,7 +776,8 @@ recover(ApDispatch *dispatch, int sqlstate)
 
 /*
  * Report the error of a transaction, unless one was just reported: without its
- * detail and context, which may show what is in a row.  Returns its SQLSTATE.
+ * detail and context, which may show what is in a row.  A lock or a cancel, by
+ * which a worker is also told to end, is no fault.  Returns its SQLSTATE.
  */
 static int
 report_error(ApDispatch *dispatch)
@@ -786,7 +787,7 @@ report_error(ApDispatch *dispatch)
 	int			sqlstate = error->sqlerrcode;
 
 	FlushErrorState();
-	if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
+	if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE && sqlstate != ERRCODE_QUERY_CANCELED &&
 		TimestampDifferenceExceeds(dispatch->reported_at, now, AP_REPORT_MS))
 	{
 		dispatch->reported_at = now;

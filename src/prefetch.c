@@ -294,7 +294,7 @@ explain_node(CustomScanState *css, List *ancestors, ExplainState *es)
 	ApWindow   *window = &node->window;
 	CustomScan *plan = (CustomScan *) css->ss.ps.plan;
 	List	   *context = set_deparse_context_plan(es->deparse_cxt, css->ss.ps.plan, ancestors);
-	bool		prefix = es->verbose || list_length(es->rtable) > 1;
+	bool		prefix = es->verbose || AP_COMPAT_RTABLE_SIZE(es) > 1;
 	int			serial = list_nth_int(plan->custom_private, PRIVATE_SERIAL);
 	List	   *texts = NIL;
 	ListCell   *cell;

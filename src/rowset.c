@@ -264,7 +264,7 @@ check_result(const ApRowset *rowset, TupleDesc result)
 		[AP_JSON] = JSONBOID,
 		[AP_IMAGE] = BYTEAOID,
 	};
-	Oid			types[AP_MAX_COLUMNS];
+	Oid			types[AP_MAX_COLUMNS] = {0};
 
 	for (int i = 0; i < rowset->ncolumns; i++)
 		types[i] = kinds[rowset->columns[i].kind];

@@ -28,5 +28,9 @@
 #define ereport(level, ...) report_##level()
 #define elog(level, ...) report_##level()
 #define foreach(cell, list) for (cell = list_head(list); cell != NULL; cell = lnext(list, cell))
+typedef struct dlist_node { struct dlist_node *prev, *next; } dlist_node;
+typedef struct dlist_head { dlist_node head; } dlist_head;
+typedef struct dlist_iter { dlist_node *cur, *end; } dlist_iter;
+typedef struct dlist_mutable_iter { dlist_node *cur, *next, *end; } dlist_mutable_iter;
 #define dlist_foreach(iter, list) for (iter.cur = (list)->head.next; iter.cur != NULL; iter.cur = iter.cur->next)
 #define dlist_foreach_modify(iter, list) dlist_foreach(iter, list)

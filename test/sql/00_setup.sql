@@ -17,14 +17,14 @@ SELECT count(*) FILTER (WHERE classid = 'pg_proc'::regclass) AS functions,
 FROM pg_depend
 WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'allpass')
-  AND (classid <> 'pg_type'::regclass OR objid IN (SELECT oid FROM pg_type WHERE typtype = 'c'));
+  AND (classid <> 'pg_type'::regclass OR objid IN (SELECT reltype FROM pg_class WHERE relkind = 'c'));
 
 -- everything it installed starts with allpass and has a comment
 SELECT pg_describe_object(classid, objid, objsubid)
 FROM pg_depend
 WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'allpass')
-  AND (classid <> 'pg_type'::regclass OR objid IN (SELECT oid FROM pg_type WHERE typtype = 'c'))
+  AND (classid <> 'pg_type'::regclass OR objid IN (SELECT reltype FROM pg_class WHERE relkind = 'c'))
   AND (pg_describe_object(classid, objid, objsubid) !~ ' allpass'
        OR coalesce(obj_description(objid, classid::regclass::text), '') = '');
 
@@ -124,6 +124,22 @@ $$;
 -- Let a reading call answer with a text as its data, verbatim.
 CREATE PROCEDURE sandbox.serve(kind text, id text, data text) LANGUAGE sql AS $$
 	SELECT sandbox.control('PUT', 'document/' || kind || '/' || id, data)
+$$;
+
+-- The plan of a statement, as all versions show it.
+CREATE FUNCTION sandbox.plan(query text, options text DEFAULT 'COSTS OFF') RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE format('EXPLAIN (%s) %s', options, query) LOOP
+		-- since PostgreSQL 18 numbers of rows are averages, and windows are shown
+		line := regexp_replace(line, '(rows=\d+)\.00', '\1');
+		CONTINUE WHEN line ~ '^ *Window: w\d';
+		-- until PostgreSQL 16 parameters were
+		RETURN NEXT regexp_replace(line, ' \(returns \$\d+\)$', '');
+	END LOOP;
+END
 $$;
 
 -- What the sandbox counted since it was reset.

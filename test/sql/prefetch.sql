@@ -62,14 +62,9 @@ SELECT calls();
 
 -- the counters of EXPLAIN ANALYZE
 SET jit = off;
-CREATE FUNCTION explain(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
-DECLARE
-	line text;
-BEGIN
-	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
-		RETURN NEXT regexp_replace(line, 'Peak Concurrency: [2-8]$', 'Peak Concurrency: many');
-	END LOOP;
-END
+CREATE FUNCTION explain(query text) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT regexp_replace(line, 'Peak Concurrency: [2-8]$', 'Peak Concurrency: many')
+	FROM sandbox.plan(query, 'ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF') AS line
 $$;
 SELECT explain('SELECT p.n, allpass_status(p.customer) FROM purchase AS p');
 SELECT calls();
@@ -99,7 +94,7 @@ EXPLAIN (COSTS OFF) SELECT id, (allpass_services(id)).service FROM customer;
 EXPLAIN (COSTS OFF) SELECT g, count(allpass_status(id)) FROM customer GROUP BY g HAVING allpass_status('c-' || g + 1) = 'APPROVED';
 EXPLAIN (COSTS OFF) SELECT allpass_status(id), count(*) FROM customer GROUP BY 1;
 EXPLAIN (COSTS OFF) SELECT DISTINCT allpass_status(id) FROM customer ORDER BY 1;
-EXPLAIN (COSTS OFF) SELECT allpass_status(id), rank() OVER (ORDER BY g) FROM customer;
+SELECT sandbox.plan('SELECT allpass_status(id), rank() OVER (ORDER BY g) FROM customer');
 EXPLAIN (COSTS OFF) SELECT allpass_status(id) FROM customer UNION ALL SELECT allpass_status(customer) FROM purchase;
 EXPLAIN (COSTS OFF) WITH s AS MATERIALIZED (SELECT id, allpass_status(id) AS status FROM customer) SELECT * FROM s WHERE status = 'INIT';
 SELECT allpass_status(id), count(*) FROM customer GROUP BY 1;

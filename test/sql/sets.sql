@@ -133,7 +133,7 @@ SELECT applicant_id, ordinality FROM allpass_statuses('{c-1}') WITH ORDINALITY;
 SELECT s.applicant_id, g FROM ROWS FROM (allpass_statuses('{c-1}'), generate_series(1, 2)) AS s (applicant_id, status, sqlstate, error, g);
 CREATE TABLE customers (id text PRIMARY KEY, status text);
 INSERT INTO customers (id) SELECT 'c-' || i FROM generate_series(1, 5) AS i;
-EXPLAIN (COSTS OFF) UPDATE customers AS c SET status = s.status FROM allpass_statuses(ARRAY(SELECT id FROM customers)) AS s WHERE s.applicant_id = c.id;
+SELECT sandbox.plan('UPDATE customers AS c SET status = s.status FROM allpass_statuses(ARRAY(SELECT id FROM customers)) AS s WHERE s.applicant_id = c.id');
 UPDATE customers AS c SET status = s.status FROM allpass_statuses(ARRAY(SELECT id FROM customers)) AS s WHERE s.applicant_id = c.id;
 SELECT count(status) FROM customers;
 CREATE TABLE copy AS SELECT * FROM allpass_applicants(ARRAY(SELECT id FROM customers));

@@ -39,6 +39,7 @@ sub new
 	$self->put(pack('N', 4 + length $packet) . $packet);
 	my $result = $self->receive;
 	croak "could not connect: $result->{error}{M}" if $result->{error};
+	croak 'could not connect: the server hung up' if $result->{closed};
 	return $self;
 }
 
