@@ -346,13 +346,16 @@ get_plan(ApQueue *queue, Statement statement)
 }
 
 /*
- * Run a statement.  Its rows, if it gives any, are in SPI_tuptable.
+ * Run a statement.  Its rows, if it gives any, are in SPI_tuptable.  SPI leaves
+ * its own memory context as the current one, which goes with the transaction.
  */
 static uint64
 run(ApQueue *queue, Statement statement, Datum *values, const char *nulls)
 {
+	MemoryContext old = CurrentMemoryContext;
 	int			code = SPI_execute_plan(get_plan(queue, statement), values, nulls, false, 0);
 
+	MemoryContextSwitchTo(old);
 	if (code < 0)
 		elog(ERROR, "could not run a statement of the queue: %s", SPI_result_code_string(code));
 	return SPI_processed;
