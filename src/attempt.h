@@ -38,6 +38,7 @@ typedef struct ApAttempt
 	int			unsettled;		/* times it could not be settled, by itself */
 	TimestampTz settle_at;		/* not before, after that */
 	TimestampTz started_at;		/* when it was claimed */
+	TimestampTz sent_at;		/* when its call, or the latest of them, was */
 	ApJobCall	job;
 	char		idempotency_key[40];
 	size_t		max_answer_size;

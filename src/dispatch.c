@@ -48,6 +48,9 @@
 /* Between reports of transactions that failed. */
 #define AP_REPORT_MS (5 * 1000)
 
+/* The part of the time of a transaction that is waited to make it a larger one. */
+#define AP_GATHERING_SHARE 2
+
 /* How often a job is settled in vain before it is done without its result. */
 #define AP_SETTLE_TRIES 5
 
@@ -68,6 +71,8 @@ struct ApDispatch
 	ApPauses	pauses;
 	int			careful;		/* steps in which to settle or claim one job only */
 	int			settling;		/* jobs that this transaction settles */
+	int64		transaction_us;	/* what the latest one with jobs took */
+	TimestampTz settle_from;	/* the first that has ended waits so long for others */
 	ApAttempt  *settled_alone;	/* the one, if it is one */
 	ApLane	   *claiming;		/* in careful steps: the lane, and the job */
 	ApQueuePlace claiming_place;
@@ -144,6 +149,21 @@ ap_dispatch_news(ApDispatch *dispatch, const ApNews *news)
 }
 
 /*
+ * Give the time until which the first attempt that has ended waits for others,
+ * to be settled together.  If answers take longer than a transaction does, it
+ * does not: more jobs come of it when the next one is sent soon.
+ */
+static TimestampTz
+gathering_end(const ApDispatch *dispatch, const ApAttempt *attempt)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now - attempt->sent_at > dispatch->transaction_us)
+		return now;
+	return now + dispatch->transaction_us / AP_GATHERING_SHARE;
+}
+
+/*
  * Move attempts whose calls have ended to those that are to be settled.
  */
 static void
@@ -157,6 +177,8 @@ gather_ended(ApDispatch *dispatch)
 
 		if (!ap_attempt_has_ended(attempt))
 			continue;
+		if (dispatch->nended == 0)
+			dispatch->settle_from = gathering_end(dispatch, attempt);
 		dlist_delete(&attempt->node);
 		dlist_push_tail(&dispatch->ended, &attempt->node);
 		dispatch->nended++;
@@ -201,7 +223,7 @@ settle_time(ApDispatch *dispatch)
 	{
 		at = Min(at, dlist_container(ApAttempt, node, iter.cur)->settle_at);
 	}
-	return at;
+	return dlist_is_empty(&dispatch->flying) ? at : Max(at, dispatch->settle_from);
 }
 
 /*
@@ -633,11 +655,14 @@ renew(ApDispatch *dispatch)
 static void
 send_ready(ApDispatch *dispatch)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	while (!dlist_is_empty(&dispatch->ready))
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, dlist_pop_head_node(&dispatch->ready));
 
 		attempt->fresh = false;
+		attempt->sent_at = now;
 		if (attempt->call != NULL)
 			ap_client_send(attempt->call);
 		dlist_push_tail(&dispatch->flying, &attempt->node);
@@ -696,6 +721,7 @@ transact(ApDispatch *dispatch)
 	}
 	ap_queue_commit(dispatch->queue, settled != NIL || must_be_durable(dispatch));
 	finish_settled(dispatch, settled, next);
+	dispatch->transaction_us = GetCurrentTimestamp() - now;
 	send_ready(dispatch);
 	if (dispatch->pauses.changed_here)
 		ap_shared_tell_pauses();

@@ -343,10 +343,8 @@ start(Launcher *launcher, Database *database, Worker *worker)
  * Tell whether a worker should be started now.
  */
 static bool
-is_wanted(const Launcher *launcher, const Database *database, const Worker *worker,
-		  TimestampTz now)
+is_wanted(const Database *database, const Worker *worker, TimestampTz now)
 {
-	(void) launcher;
 	return worker->handle == NULL && worker->not_before <= now && database->present &&
 		!database->absent && !ap_shared_is_evicted(database->oid);
 }
@@ -365,7 +363,7 @@ start_in_database(Launcher *launcher, Database *database, int *probes, Timestamp
 
 		if (i > 0 && (first->slot < 0 || ap_shared_slot_state(first->slot) != AP_SLOT_WORKING))
 			return true;
-		if (!is_wanted(launcher, database, worker, now))
+		if (!is_wanted(database, worker, now))
 			continue;
 		if (i == 0 && (*probes)++ >= AP_MAX_PROBES)
 			return true;

@@ -117,10 +117,14 @@ typedef struct Text
 	"q.server = $1 AND coalesce(q.retry_at, q.run_at) <= $2" \
 	" AND q.requested_by::oid <> ALL ($4) AND" IS_NEXT_OF_APPLICANT
 
+/*
+ * Rows that somebody has changed since the statement began are not found by
+ * their place, so they are left, as if they were locked.
+ */
 #define CLAIM(which) \
 	"UPDATE %1$sallpass_queue SET state = 'in_flight', attempts = attempts + 1," \
 	" owner = $5, lease_until = $6" \
-	" WHERE id = ANY (ARRAY(SELECT q.id FROM %1$sallpass_queue q" \
+	" WHERE ctid = ANY (ARRAY(SELECT q.ctid FROM %1$sallpass_queue q" \
 	" WHERE " IS_CLAIMABLE which \
 	" LIMIT $3 FOR NO KEY UPDATE OF q SKIP LOCKED))" \
 	" RETURNING id, coalesce(retry_at, run_at), operation, applicant_id, arguments," \
