@@ -84,9 +84,9 @@ struct ApQueue
 	Oid			schema;
 	char		schema_name[NAMEDATALEN];
 	SPIPlanPtr	plans[NSTATEMENTS];
-	Oid			caller;			/* in a procedure: who called it */
+	Oid			caller;			/* who this process acts for outside of transactions */
 	int			caller_context;
-	ResourceOwner resources;	/* and of its transaction */
+	ResourceOwner resources;	/* in a procedure: of the caller's transaction */
 };
 
 /* A statement and the types of its arguments.  %1$s is the schema, with its dot. */
@@ -450,8 +450,8 @@ open_table(ApQueue *queue)
 }
 
 /*
- * Act as the owner of the table, with settings of our own, in the session that
- * called a procedure.
+ * Act as the owner of the table: a worker, so that nobody's triggers on it run
+ * with more rights than that, and a procedure, whoever called it.
  */
 static void
 become_owner(ApQueue *queue)
@@ -459,7 +459,6 @@ become_owner(ApQueue *queue)
 	HeapTuple	tuple;
 
 	GetUserIdAndSecContext(&queue->caller, &queue->caller_context);
-	set_plan_settings(GUC_ACTION_LOCAL);
 	if (!is_in_place(queue) && !find_table(queue))
 		return;
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(queue->relation));
@@ -502,6 +501,8 @@ end(ApQueue *queue, bool well)
 		{
 			SPI_finish();
 			CommitTransactionCommand();
+			/* not sooner: triggers may have been deferred until now */
+			SetUserIdAndSecContext(queue->caller, queue->caller_context);
 		}
 		else
 			AbortOutOfAnyTransaction();
@@ -539,7 +540,8 @@ ap_queue_begin(ApQueue *queue)
 	/* what a statement returns may have to be fetched from elsewhere later */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (queue->in_procedure)
-		become_owner(queue);
+		set_plan_settings(GUC_ACTION_LOCAL);
+	become_owner(queue);
 	ap_queue_is_mine = true;
 	queue->now = GetCurrentTimestamp();
 	state = open_table(queue);

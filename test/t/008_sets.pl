@@ -81,6 +81,8 @@ sub progress
 			  . ids(40) . ') AS a USING (applicant_id)'), 40, 'two sets in one statement');
 	works($session->query('SELECT count(*) FROM (SELECT allpass_statuses(' . ids(40) . '), allpass_applicants(' . ids(40) . ')) AS s'), 40,
 		'two sets side by side');
+	works($session->query("SELECT count(s.status || allpass_status('c-' || i)) FROM generate_series(1, 40) AS i JOIN allpass_statuses("
+			  . ids(40) . ") AS s ON s.applicant_id = 'c-' || i"), 40, 'a set beside calls made ahead');
 	is($sandbox->stats('peak_concurrency'), 8, 'no more at once than one');
 	$session->do('RESET allpass.server');
 }

@@ -384,6 +384,30 @@ sub arrival
 	$queue->clear;
 }
 
+# It acts as the owner of the table, also when triggers are deferred to the commit.
+{
+	begin();
+	my @tables = qw(allpass_queue allpass_queue_pauses);
+	my $owner = $other->value("SELECT relowner::regrole FROM pg_class WHERE relname = '$tables[0]'");
+	$other->do('CREATE ROLE clerk');
+	$other->do("ALTER TABLE $_ OWNER TO clerk") foreach @tables;
+	$other->do('CREATE TABLE acted (event text, as_role name)');
+	$other->do('GRANT INSERT ON acted TO clerk');
+	$other->do(q{CREATE FUNCTION note_actor() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO public.acted VALUES (TG_NAME || ' ' || NEW.state, current_user); RETURN NEW; END $$});
+	$other->do('CREATE TRIGGER at_once AFTER UPDATE ON allpass_queue FOR EACH ROW EXECUTE FUNCTION note_actor()');
+	$other->do('CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON allpass_queue DEFERRABLE INITIALLY DEFERRED '
+		  . 'FOR EACH ROW EXECUTE FUNCTION note_actor()');
+	$queue->await($queue->add('restore', 'c-1'), 'done');
+	is($other->value("SELECT string_agg(event || ' ' || as_role, ', ' ORDER BY event) FROM acted"),
+		'at_once done clerk, at_once in_flight clerk, deferred done clerk, deferred in_flight clerk',
+		'triggers run with the rights of the owner of the table');
+	$other->do('DROP FUNCTION note_actor CASCADE');
+	$other->do('DROP TABLE acted');
+	$other->do("ALTER TABLE $_ OWNER TO $owner") foreach @tables;
+	$other->do('DROP ROLE clerk');
+}
+
 # Jobs that are done are purged after a while, those that failed are not.
 {
 	begin();

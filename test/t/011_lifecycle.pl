@@ -251,6 +251,44 @@ sub troubles
 	pass('it starts with an empty queue');
 }
 
+# Nor does a fast shutdown wait for a standby that is not there.
+{
+	$session->do("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+	$node->reload;
+	$session->do('SET synchronous_commit = local');
+	poll { $session->value('SHOW synchronous_standby_names') eq 'nobody' } 'the setting to take effect';
+	my $calls = $sandbox->calls_for('c-51');
+	my $id = $queue->add('restore', 'c-51');
+	poll { $session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'allpass worker' AND wait_event = 'SyncRep'") == 1 }
+		'the worker to wait for the standby';
+	$session->do('ALTER SYSTEM RESET synchronous_standby_names');
+	my $begun = now();
+	$node->stop('fast');
+	cmp_ok(now() - $begun, '<', 2, 'a fast shutdown while a commit waits for a standby');
+	$node->start;
+	$queue = AllpassTest::Queue->new($node);
+	$session = $queue->session;
+	$queue->await($id, 'done');
+	is($sandbox->calls_for('c-51') - $calls, 1, 'the job was not sent again, since its end had been committed');
+}
+
+# A cluster that is upgraded is left alone.
+{
+	my $id = $queue->add('restore', 'c-52', run_at => "now() + '2 s'");
+	$node->stop('fast');
+	system_or_bail('pg_ctl', '--wait', '--pgdata', $node->data_dir, '--log', $node->logfile, '--options', '-b', 'start');
+	my $upgrade = AllpassTest::Session->new($node);
+	ok(!(soon { $upgrade->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'allpass%'") > 0 } 3),
+		'neither launcher nor worker during pg_upgrade');
+	is($upgrade->value("SELECT state FROM allpass_queue WHERE id = $id AND run_at < now()"), 'waiting', 'so no job is carried out');
+	system_or_bail('pg_ctl', '--wait', '--pgdata', $node->data_dir, '--mode', 'fast', 'stop');
+	$node->start;
+	$queue = AllpassTest::Queue->new($node);
+	$session = $queue->session;
+	$queue->await($id, 'done');
+	pass('it is afterwards');
+}
+
 # A standby has no worker until it is promoted.
 {
 	$node->backup('copy');
