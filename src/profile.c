@@ -267,17 +267,18 @@ list_secrets(const ApOptions *options)
 
 /*
  * Give the time at which the latest request to a server started.  It is one
- * for all roles and outlives the profiles, so that neither stretches the limit.
+ * for all roles and outlives the profiles, so that neither stretches the limit;
+ * if there is a limit, it may be one for several processes, too.
  */
 static pg_atomic_uint64 *
-rate_clock(Oid server_id)
+rate_clock(Oid server_id, bool is_limited)
 {
 	static HTAB *clocks = NULL;
 	RateClock  *clock;
 	pg_atomic_uint64 *shared = NULL;
 	bool		found;
 
-	if (ap_profile_shared_clock != NULL)
+	if (is_limited && ap_profile_shared_clock != NULL)
 		shared = ap_profile_shared_clock(server_id);
 	if (shared != NULL)
 		return shared;
@@ -312,8 +313,8 @@ make(const ForeignServer *server, Oid mapping_id, const List *mapping_list,
 	profile->fingerprint = pstrdup(fingerprint);
 	profile->list = list_concat(copyObject(server->options), copyObject((List *) mapping_list));
 	profile->file_stamps = ap_options_file_stamps(profile->list);
-	profile->rate_clock = rate_clock(server->serverid);
 	ok = fill(profile, server, mapping_list, status);
+	profile->rate_clock = rate_clock(server->serverid, profile->options.rate_limit > 0);
 	if (ok)
 		profile->secrets = list_secrets(&profile->options);
 	MemoryContextSwitchTo(old);

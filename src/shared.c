@@ -693,30 +693,38 @@ ap_shared_tell_pauses(void)
 
 /*
  * Give the clock by which all workers keep the rate limit of a server, or NULL
- * if there is none.
+ * if there is none.  When all are taken, it is the one not used for longest.
  */
 pg_atomic_uint64 *
 ap_shared_rate_clock(Oid server)
 {
-	pg_atomic_uint64 *clock = NULL;
+	Clock	   *clock;
 
 	if (shared == NULL)
 		return NULL;
+	clock = &shared->clocks[0];
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < AP_MAX_CLOCKS && clock == NULL; i++)
+	for (int i = 0; i < AP_MAX_CLOCKS; i++)
 	{
 		Clock	   *entry = &shared->clocks[i];
 
-		if (entry->database == InvalidOid)
-		{
-			entry->database = MyDatabaseId;
-			entry->server = server;
-		}
 		if (entry->database == MyDatabaseId && entry->server == server)
-			clock = &entry->last_start;
+		{
+			clock = entry;
+			break;
+		}
+		/* one that is not taken has a time of 0 */
+		if (pg_atomic_read_u64(&entry->last_start) < pg_atomic_read_u64(&clock->last_start))
+			clock = entry;
+	}
+	if (clock->database != MyDatabaseId || clock->server != server)
+	{
+		clock->database = MyDatabaseId;
+		clock->server = server;
+		pg_atomic_write_u64(&clock->last_start, 1);
 	}
 	LWLockRelease(shared->lock);
-	return clock;
+	return &clock->last_start;
 }
 
 /*-------------------------------------------------------------------------
