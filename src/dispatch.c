@@ -3,9 +3,7 @@
  * dispatch.c
  *		Carrying out the jobs of a queue: claim, send, settle, again and again.
  *
- * An attempt is in one of three lists: ready (claimed, its call to be sent when
- * the transaction has committed), flying, or ended (to be settled).  What a
- * transaction changes in memory holds only if it commits, or is put right
+ * What a transaction changes in memory holds only if it commits, or is put right
  * when it does not: attempts it claimed are dropped, those it was to settle stay
  * in their list, and lanes are swept anew.
  *
@@ -21,10 +19,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "attempt.h"
+#include "claim.h"
 #include "dispatch.h"
-#include "lane.h"
-#include "pauses.h"
 
 /* The rare look at everything, in case that news got lost. */
 #define AP_LOOK_MS (60 * 1000)
@@ -48,9 +44,6 @@
 /* Between reports of transactions that failed. */
 #define AP_REPORT_MS (5 * 1000)
 
-/* The part of the time of a transaction that is waited to make it a larger one. */
-#define AP_GATHERING_SHARE 2
-
 /* How often a job is settled in vain before it is done without its result. */
 #define AP_SETTLE_TRIES 5
 
@@ -61,21 +54,13 @@ struct ApDispatch
 	MemoryContext context;
 	MemoryContext cycle;		/* reset for each transaction */
 	ApLanes		lanes;
-	dlist_head	ready;
-	dlist_head	flying;
-	dlist_head	ended;
-	int			nattempts;		/* in all three */
-	int			nended;
-	bool		absent;
+	ApFlights	flights;
+	ApClaims	claims;
 	bool		purging;		/* there may be more to purge */
 	ApPauses	pauses;
 	int			careful;		/* steps in which to settle or claim one job only */
 	int			settling;		/* jobs that this transaction settles */
-	int64		transaction_us;	/* what the latest one with jobs took */
-	TimestampTz settle_from;	/* the first that has ended waits so long for others */
 	ApAttempt  *settled_alone;	/* the one, if it is one */
-	ApLane	   *claiming;		/* in careful steps: the lane, and the job */
-	ApQueuePlace claiming_place;
 	int			failures;		/* of transactions, one after the other */
 	TimestampTz reported_at;	/* the latest of them in the log */
 	TimestampTz not_before;		/* of the next transaction */
@@ -98,11 +83,18 @@ ap_dispatch_create(ApQueue *queue)
 	dispatch->lanes.context = CurrentMemoryContext;
 	dispatch->pauses.queue = queue;
 	dispatch->pauses.lanes = &dispatch->lanes;
-	dispatch->config.count = 1;
-	dispatch->config.max_jobs = -1;
-	dlist_init(&dispatch->ready);
-	dlist_init(&dispatch->flying);
-	dlist_init(&dispatch->ended);
+	dispatch->config.claim.count = 1;
+	dispatch->config.claim.max_jobs = -1;
+	ap_flights_init(&dispatch->flights, &dispatch->lanes);
+	dispatch->claims = (ApClaims)
+	{
+		.queue = queue,
+		.context = CurrentMemoryContext,
+		.lanes = &dispatch->lanes,
+		.pauses = &dispatch->pauses,
+		.flights = &dispatch->flights,
+		.limits = &dispatch->config.claim
+	};
 	return dispatch;
 }
 
@@ -121,7 +113,7 @@ ap_dispatch_config(ApDispatch *dispatch)
 int
 ap_dispatch_in_flight(const ApDispatch *dispatch)
 {
-	return dispatch->nattempts;
+	return dispatch->flights.count;
 }
 
 /*
@@ -149,84 +141,6 @@ ap_dispatch_news(ApDispatch *dispatch, const ApNews *news)
 }
 
 /*
- * Give the time until which the first attempt that has ended waits for others,
- * to be settled together.  If answers take longer than a transaction does, it
- * does not: more jobs come of it when the next one is sent soon.
- */
-static TimestampTz
-gathering_end(const ApDispatch *dispatch, const ApAttempt *attempt)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (now - attempt->sent_at > dispatch->transaction_us)
-		return now;
-	return now + dispatch->transaction_us / AP_GATHERING_SHARE;
-}
-
-/*
- * Move attempts whose calls have ended to those that are to be settled.
- */
-static void
-gather_ended(ApDispatch *dispatch)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &dispatch->flying)
-	{
-		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
-
-		if (!ap_attempt_has_ended(attempt))
-			continue;
-		if (dispatch->nended == 0)
-			dispatch->settle_from = gathering_end(dispatch, attempt);
-		dlist_delete(&attempt->node);
-		dlist_push_tail(&dispatch->ended, &attempt->node);
-		dispatch->nended++;
-	}
-}
-
-/*
- * Tell how many jobs of a server may be claimed now.
- */
-static int
-room(ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
-{
-	int			room = ap_line_room(line, now, dispatch->config.index, dispatch->config.count);
-
-	if (dispatch->careful > 0 && !dlist_is_empty(&dispatch->ready))
-		return 0;
-	if (dispatch->config.max_jobs >= 0 && dispatch->config.max_jobs < room)
-		return (int) dispatch->config.max_jobs;
-	return room;
-}
-
-/*
- * Tell whether jobs of a server can be claimed now, if there are any.
- */
-static bool
-may_claim(ApDispatch *dispatch, const ApServerLine *line, TimestampTz now)
-{
-	return room(dispatch, line, now) > 0 &&
-		(line->nfollowers > 0 || ap_line_next(line, now) <= now);
-}
-
-/*
- * Give the time at which something that has ended can be settled, or infinity.
- */
-static TimestampTz
-settle_time(ApDispatch *dispatch)
-{
-	TimestampTz at = DT_NOEND;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &dispatch->ended)
-	{
-		at = Min(at, dlist_container(ApAttempt, node, iter.cur)->settle_at);
-	}
-	return dlist_is_empty(&dispatch->flying) ? at : Max(at, dispatch->settle_from);
-}
-
-/*
  * Tell whether a transaction has anything to do.
  */
 static bool
@@ -236,13 +150,13 @@ has_work(ApDispatch *dispatch, TimestampTz now)
 
 	if (dispatch->not_before > now)
 		return false;
-	if (settle_time(dispatch) <= now || dispatch->look_at <= now || dispatch->purging ||
+	if (ap_flights_settle_time(&dispatch->flights) <= now || dispatch->look_at <= now || dispatch->purging ||
 		dispatch->pauses.changed_elsewhere ||
-		(dispatch->nattempts > 0 && dispatch->renew_at <= now))
+		(dispatch->flights.count > 0 && dispatch->renew_at <= now))
 		return true;
 	foreach(cell, dispatch->lanes.lines)
 	{
-		if (may_claim(dispatch, lfirst(cell), now))
+		if (ap_claims_may(&dispatch->claims, lfirst(cell), now))
 			return true;
 	}
 	return false;
@@ -255,11 +169,11 @@ has_work(ApDispatch *dispatch, TimestampTz now)
 static long
 time_left(ApDispatch *dispatch, TimestampTz now, long timeout_ms)
 {
-	TimestampTz next = Min(dispatch->look_at, settle_time(dispatch));
+	TimestampTz next = Min(dispatch->look_at, ap_flights_settle_time(&dispatch->flights));
 	ListCell   *cell;
 	long		left;
 
-	if (dispatch->nattempts > 0)
+	if (dispatch->flights.count > 0)
 		next = Min(next, dispatch->renew_at);
 	foreach(cell, dispatch->lanes.lines)
 	{
@@ -267,7 +181,7 @@ time_left(ApDispatch *dispatch, TimestampTz now, long timeout_ms)
 		TimestampTz at = ap_line_next(line, now);
 
 		/* without room the next step is an answer */
-		if (at > now || room(dispatch, line, now) > 0)
+		if (at > now || ap_claims_room(&dispatch->claims, line, now) > 0)
 			next = Min(next, at);
 	}
 	next = Max(next, dispatch->not_before);
@@ -281,23 +195,6 @@ time_left(ApDispatch *dispatch, TimestampTz now, long timeout_ms)
  */
 
 /*
- * Forget an attempt.
- */
-static void
-drop(ApDispatch *dispatch, ApAttempt *attempt)
-{
-	ApServerLine *line = ap_lanes_line(&dispatch->lanes, attempt->server);
-	ApPause    *pause = ap_line_pause(line, attempt->role);
-
-	dlist_delete(&attempt->node);
-	dispatch->nattempts--;
-	line->in_flight--;
-	if (pause != NULL && pause->in_flight > 0)
-		pause->in_flight--;
-	ap_attempt_free(attempt);
-}
-
-/*
  * Judge the attempts that have ended, and collect those to settle.  Some go on
  * with another call.
  */
@@ -309,7 +206,7 @@ judge_ended(ApDispatch *dispatch)
 	int			ndone = 0;
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &dispatch->ended)
+	dlist_foreach_modify(iter, &dispatch->flights.ended)
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
 
@@ -326,9 +223,7 @@ judge_ended(ApDispatch *dispatch)
 				judged = lappend(judged, attempt);
 			continue;
 		}
-		dlist_delete(&attempt->node);
-		dlist_push_tail(&dispatch->ready, &attempt->node);
-		dispatch->nended--;
+		ap_flights_go_on(&dispatch->flights, attempt);
 	}
 	return judged;
 }
@@ -395,208 +290,9 @@ finish_settled(ApDispatch *dispatch, List *settled, const int64 *next)
 		if (next[i] != 0)
 			ap_line_follow(ap_lanes_line(&dispatch->lanes, attempt->server), next[i]);
 		ap_lanes_line(&dispatch->lanes, attempt->server)->settling--;
-		drop(dispatch, attempt);
-		dispatch->nended--;
+		ap_flights_drop(&dispatch->flights, attempt);
 	}
 	ap_shared_tell_watchers(ids, count);
-}
-
-/*-------------------------------------------------------------------------
- * Claiming
- *-------------------------------------------------------------------------
- */
-
-/*
- * Make attempts of claimed jobs.
- */
-static void
-take(ApDispatch *dispatch, ApServerLine *line, List *claimed)
-{
-	ListCell   *cell;
-
-	foreach(cell, claimed)
-	{
-		const ApClaimed *job = lfirst(cell);
-		MemoryContext old = MemoryContextSwitchTo(dispatch->context);
-		ApAttempt  *attempt = ap_attempt_create(dispatch->queue, line->name, job,
-												dispatch->config.max_answer_size);
-		ApPause    *pause = ap_line_pause(line, attempt->role);
-
-		MemoryContextSwitchTo(old);
-		attempt->lane = ap_lanes_get(&dispatch->lanes, line->name, job->priority);
-		dlist_push_tail(&dispatch->ready, &attempt->node);
-		dispatch->nattempts++;
-		line->in_flight++;
-		if (pause != NULL)
-			pause->in_flight++;
-		if (dispatch->config.max_jobs > 0)
-			dispatch->config.max_jobs--;
-	}
-}
-
-/*
- * Have the jobs that a claim has left since they are locked looked at again.
- * Returns whether there are any.
- */
-static bool
-return_to_locked(ApDispatch *dispatch, ApServerLine *line, const ApClaim *claim)
-{
-	List	   *locked = ap_queue_locked(dispatch->queue, claim);
-	ListCell   *cell;
-
-	foreach(cell, locked)
-	{
-		const ApClaimed *job = lfirst(cell);
-		ApQueuePlace place = {job->place.due, job->place.id - 1};
-
-		ap_lane_return(ap_lanes_get(&dispatch->lanes, line->name, job->priority), &place,
-					   ap_queue_now(dispatch->queue));
-	}
-	return locked != NIL;
-}
-
-/*
- * Claim the jobs that may have become the next of their applicants.
- */
-static void
-claim_followers(ApDispatch *dispatch, ApServerLine *line, ApClaim *claim)
-{
-	List	   *claimed;
-
-	if (line->nfollowers == 0 || line->lanes == NIL)
-		return;
-	claim->limit = room(dispatch, line, ap_queue_now(dispatch->queue));
-	if (claim->limit == 0 || dispatch->careful > 0)
-		return;
-	claim->nids = Min(line->nfollowers, claim->limit);
-	claim->ids = line->followers + line->nfollowers - claim->nids;
-	claimed = ap_queue_claim(dispatch->queue, claim);
-	take(dispatch, line, claimed);
-	if (list_length(claimed) < claim->nids)
-		return_to_locked(dispatch, line, claim);
-	line->nfollowers -= claim->nids;
-	claim->ids = NULL;
-}
-
-/*
- * Claim jobs of a lane, from where the last sweep has ended.
- */
-static void
-sweep(ApDispatch *dispatch, ApLane *lane, ApClaim *claim)
-{
-	TimestampTz now = ap_queue_now(dispatch->queue);
-	const ApQueuePlace *last = NULL;
-	List	   *claimed;
-	ListCell   *cell;
-
-	claim->limit = room(dispatch, lane->line, now);
-	if (claim->limit == 0 || !ap_lane_has_work(lane, now))
-		return;
-	ap_lane_begin(lane, now);
-	claim->priority = lane->priority;
-	claim->after = lane->place;
-	if (dispatch->careful > 0)
-	{
-		/* should it fail, this is where to go on */
-		claim->limit = 1;
-		if (ap_queue_peek(dispatch->queue, claim, &dispatch->claiming_place))
-			dispatch->claiming = lane;
-	}
-	claimed = ap_queue_claim(dispatch->queue, claim);
-	take(dispatch, lane->line, claimed);
-	foreach(cell, claimed)
-	{
-		const ApQueuePlace *place = &((ApClaimed *) lfirst(cell))->place;
-
-		if (last == NULL || place->due > last->due ||
-			(place->due == last->due && place->id > last->id))
-			last = place;
-	}
-	dispatch->claiming = NULL;
-	if (list_length(claimed) < claim->limit && !return_to_locked(dispatch, lane->line, claim))
-		lane->returns = 0;
-	ap_lane_advance(lane, list_length(claimed) == claim->limit ? last : NULL, now);
-	if (lane->is_dry && lane->next_due == 0)
-		lane->next_due = ap_queue_next_due(dispatch->queue, lane->line->name, lane->priority);
-}
-
-/*
- * Let one job try whether what paused a role's jobs is over.
- */
-static void
-try_paused(ApDispatch *dispatch, ApServerLine *line, ApPause *pause, ApClaim *claim)
-{
-	List	   *claimed = NIL;
-	ListCell   *cell;
-
-	if (room(dispatch, line, ap_queue_now(dispatch->queue)) == 0)
-		return;
-	claim->limit = 1;
-	claim->only_role = pause->role;
-	claim->nexcluded = 0;
-	claim->after.due = DT_NOBEGIN;
-	claim->after.id = 0;
-	foreach(cell, line->lanes)
-	{
-		ApLane	   *lane = lfirst(cell);
-
-		if (claimed != NIL)
-			break;
-		claim->priority = lane->priority;
-		claimed = ap_queue_claim(dispatch->queue, claim);
-		take(dispatch, line, claimed);
-	}
-	claim->only_role = InvalidOid;
-	if (claimed != NIL)
-		return;
-	ap_pauses_end(&dispatch->pauses, line, pause);
-}
-
-/*
- * Claim jobs of a server: those known to be next, one of each role that is on
- * probation, then lane by lane.
- */
-static void
-claim_of_server(ApDispatch *dispatch, ApServerLine *line)
-{
-	TimestampTz now = ap_queue_now(dispatch->queue);
-	Oid		   *roles = palloc((list_length(line->pauses) + 1) * sizeof(Oid));
-	ApClaim		claim = {.server = line->name, .excluded_roles = roles};
-	ApPause    *pause;
-	ListCell   *cell;
-
-	claim.nexcluded = ap_line_excluded(line, roles);
-	claim_followers(dispatch, line, &claim);
-	while ((pause = ap_line_probation(line, now)) != NULL &&
-		   room(dispatch, line, now) > 0)
-		try_paused(dispatch, line, pause, &claim);
-	claim.nexcluded = ap_line_excluded(line, roles);
-	foreach(cell, line->lanes)
-	{
-		sweep(dispatch, lfirst(cell), &claim);
-	}
-}
-
-/*
- * Claim what is due and fits.
- */
-static void
-claim(ApDispatch *dispatch)
-{
-	TimestampTz now = ap_queue_now(dispatch->queue);
-	ListCell   *cell;
-
-	foreach(cell, dispatch->lanes.lines)
-	{
-		ApServerLine *line = lfirst(cell);
-
-		if (!may_claim(dispatch, line, now))
-			continue;
-		/* a server that is not there still has its jobs find that out */
-		line->max_concurrency = Max(ap_profile_max_concurrency(line->name), 1);
-		line->is_known = true;
-		claim_of_server(dispatch, line);
-	}
 }
 
 /*-------------------------------------------------------------------------
@@ -633,60 +329,20 @@ look(ApDispatch *dispatch)
 static void
 renew(ApDispatch *dispatch)
 {
-	int64	   *ids = palloc(Max(dispatch->nattempts, 1) * sizeof(int64));
+	int64	   *ids = palloc(Max(dispatch->flights.count, 1) * sizeof(int64));
 	dlist_iter	iter;
 	int			count = 0;
 
-	dlist_foreach(iter, &dispatch->flying)
+	dlist_foreach(iter, &dispatch->flights.flying)
 	{
 		ids[count++] = dlist_container(ApAttempt, node, iter.cur)->id;
 	}
-	dlist_foreach(iter, &dispatch->ended)
+	dlist_foreach(iter, &dispatch->flights.ended)
 	{
 		ids[count++] = dlist_container(ApAttempt, node, iter.cur)->id;
 	}
 	ap_queue_renew(dispatch->queue, ids, count);
 	dispatch->renew_at = TimestampTzPlusMilliseconds(ap_queue_now(dispatch->queue), AP_RENEW_MS);
-}
-
-/*
- * Send the calls of the jobs that are claimed for good.
- */
-static void
-send_ready(ApDispatch *dispatch)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	while (!dlist_is_empty(&dispatch->ready))
-	{
-		ApAttempt  *attempt = dlist_container(ApAttempt, node, dlist_pop_head_node(&dispatch->ready));
-
-		attempt->fresh = false;
-		attempt->sent_at = now;
-		if (attempt->call != NULL)
-			ap_client_send(attempt->call);
-		dlist_push_tail(&dispatch->flying, &attempt->node);
-	}
-}
-
-/*
- * Tell whether what is claimed must not be lost in a crash: an attempt to
- * create, or to search, which costs, has to be known of before it is made.
- */
-static bool
-must_be_durable(ApDispatch *dispatch)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &dispatch->ready)
-	{
-		const ApAttempt *attempt = dlist_container(ApAttempt, node, iter.cur);
-
-		if (attempt->job.endpoint != NULL && attempt->job.operation != AP_SCHEDULE_DELETION &&
-			attempt->job.operation != AP_RESTORE)
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -704,7 +360,7 @@ transact(ApDispatch *dispatch)
 		return state;
 	now = ap_queue_now(dispatch->queue);
 	dispatch->settling = 0;
-	dispatch->claiming = NULL;
+	dispatch->claims.claiming = NULL;
 	settled = settle(dispatch, &next);
 	/* one thing at a time, where it has to be found out what fails */
 	if (dispatch->careful == 0 || settled == NIL)
@@ -713,16 +369,17 @@ transact(ApDispatch *dispatch)
 			look(dispatch);
 		else if (dispatch->pauses.changed_elsewhere)
 			ap_pauses_load(&dispatch->pauses);
-		if (dispatch->nattempts > 0 && dispatch->renew_at <= now)
+		if (dispatch->flights.count > 0 && dispatch->renew_at <= now)
 			renew(dispatch);
-		claim(dispatch);
+		dispatch->claims.careful = dispatch->careful > 0;
+		ap_claims_make(&dispatch->claims);
 		if (dispatch->purging)
 			dispatch->purging = ap_queue_purge(dispatch->queue, dispatch->config.retention_s);
 	}
-	ap_queue_commit(dispatch->queue, settled != NIL || must_be_durable(dispatch));
+	ap_queue_commit(dispatch->queue, settled != NIL || ap_flights_must_be_durable(&dispatch->flights));
 	finish_settled(dispatch, settled, next);
-	dispatch->transaction_us = GetCurrentTimestamp() - now;
-	send_ready(dispatch);
+	dispatch->flights.transaction_us = GetCurrentTimestamp() - now;
+	ap_flights_send(&dispatch->flights);
 	if (dispatch->pauses.changed_here)
 		ap_shared_tell_pauses();
 	dispatch->pauses.changed_here = false;
@@ -765,27 +422,27 @@ recover(ApDispatch *dispatch, int sqlstate)
 	{
 		((ApServerLine *) lfirst(cell))->settling = 0;
 	}
-	dlist_foreach_modify(iter, &dispatch->ready)
+	dlist_foreach_modify(iter, &dispatch->flights.ready)
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
 
 		if (!attempt->fresh)
 			continue;
-		drop(dispatch, attempt);
-		if (dispatch->config.max_jobs >= 0)
-			dispatch->config.max_jobs++;
+		ap_flights_drop(&dispatch->flights, attempt);
+		if (dispatch->config.claim.max_jobs >= 0)
+			dispatch->config.claim.max_jobs++;
 	}
-	send_ready(dispatch);
+	ap_flights_send(&dispatch->flights);
 	dispatch->failures++;
 	if (dispatch->careful > 0 && dispatch->settling == 1)
 		put_off(dispatch->settled_alone, sqlstate, now);
-	else if (dispatch->careful > 0 && dispatch->claiming != NULL)
+	else if (dispatch->careful > 0 && dispatch->claims.claiming != NULL)
 	{
 		/* it is looked at again with everything else */
 		ereport(LOG,
 				(errmsg("job " INT64_FORMAT " cannot be claimed, and is passed over for now",
-						dispatch->claiming_place.id)));
-		dispatch->claiming->place = dispatch->claiming_place;
+						dispatch->claims.claiming_place.id)));
+		dispatch->claims.claiming->place = dispatch->claims.claiming_place;
 		dispatch->failures = 0;
 	}
 	else if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
@@ -797,7 +454,7 @@ recover(ApDispatch *dispatch, int sqlstate)
 		dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
 		ap_lanes_rewind(&dispatch->lanes);
 	}
-	dispatch->careful = dispatch->nended + AP_CAREFUL_CLAIMS;
+	dispatch->careful = dispatch->flights.count + AP_CAREFUL_CLAIMS;
 }
 
 /*
@@ -873,7 +530,7 @@ ap_dispatch_is_idle(ApDispatch *dispatch)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return dispatch->nattempts == 0 && dispatch->not_before <= now && !has_work(dispatch, now);
+	return dispatch->flights.count == 0 && dispatch->not_before <= now && !has_work(dispatch, now);
 }
 
 /*
@@ -886,11 +543,11 @@ ap_dispatch_step(ApDispatch *dispatch, long timeout_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	gather_ended(dispatch);
+	ap_flights_gather(&dispatch->flights);
 	if (has_work(dispatch, now))
 		return run(dispatch);
 	ap_client_progress(time_left(dispatch, now, timeout_ms));
-	gather_ended(dispatch);
+	ap_flights_gather(&dispatch->flights);
 	return true;
 }
 
@@ -901,9 +558,9 @@ ap_dispatch_step(ApDispatch *dispatch, long timeout_ms)
 static void
 give_back(ApDispatch *dispatch, const ApAttempt *only)
 {
-	dlist_head *lists[] = {&dispatch->ended, &dispatch->flying, &dispatch->ready};
-	ApSettlement *settlements = palloc((dispatch->nattempts + 1) * sizeof(*settlements));
-	int64	   *next = palloc((dispatch->nattempts + 1) * sizeof(*next));
+	dlist_head *lists[] = {&dispatch->flights.ended, &dispatch->flights.flying, &dispatch->flights.ready};
+	ApSettlement *settlements = palloc((dispatch->flights.count + 1) * sizeof(*settlements));
+	int64	   *next = palloc((dispatch->flights.count + 1) * sizeof(*next));
 	int			count = 0;
 
 	if (ap_queue_begin(dispatch->queue) != AP_QUEUE_OPEN)
@@ -966,14 +623,14 @@ ap_dispatch_give_up(ApDispatch *dispatch, long grace_ms)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), grace_ms);
 	TimestampTz now;
-	dlist_head *lists[] = {&dispatch->ended, &dispatch->flying, &dispatch->ready};
+	dlist_head *lists[] = {&dispatch->flights.ended, &dispatch->flights.flying, &dispatch->flights.ready};
 
-	while ((now = GetCurrentTimestamp()) < end && !dlist_is_empty(&dispatch->flying))
+	while ((now = GetCurrentTimestamp()) < end && !dlist_is_empty(&dispatch->flights.flying))
 	{
 		ap_client_progress(TimestampDifferenceMilliseconds(now, end));
-		gather_ended(dispatch);
+		ap_flights_gather(&dispatch->flights);
 	}
-	if (dispatch->nattempts > 0 && !try_to_give_back(dispatch, NULL))
+	if (dispatch->flights.count > 0 && !try_to_give_back(dispatch, NULL))
 	{
 		for (int i = 0; i < (int) lengthof(lists); i++)
 		{

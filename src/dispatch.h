@@ -16,7 +16,7 @@
 #ifndef AP_DISPATCH_H
 #define AP_DISPATCH_H
 
-#include "queue.h"
+#include "claim.h"
 #include "shared.h"
 
 typedef struct ApDispatch ApDispatch;
@@ -24,12 +24,9 @@ typedef struct ApDispatch ApDispatch;
 /* What the surface decides; may be changed between steps. */
 typedef struct ApDispatchConfig
 {
-	int			index;			/* among those that share the queue */
-	int			count;			/* of them */
+	ApClaimLimits claim;
 	int64		max_age_s;		/* of a job that is tried again */
 	int64		retention_s;	/* of settled jobs, -1 for ever */
-	size_t		max_answer_size;
-	int64		max_jobs;		/* to claim, -1 for no limit */
 	bool		can_be_cancelled;	/* a cancel ends it, not just a transaction */
 } ApDispatchConfig;
 

@@ -133,8 +133,8 @@ allpass_drain(PG_FUNCTION_ARGS)
 	config->max_age_s = ap_job_max_age;
 	config->retention_s = -1;
 	config->can_be_cancelled = true;
-	config->max_answer_size = (size_t) ap_max_response_size * 1024;
-	config->max_jobs = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
+	config->claim.max_answer_size = (size_t) ap_max_response_size * 1024;
+	config->claim.max_jobs = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
 	carry_out(dispatch, queue, end_time(fcinfo, 1));
 	ap_queue_destroy(queue);
 	SPI_finish();

@@ -43,11 +43,11 @@ configure(ApDispatch *dispatch, int index)
 {
 	ApDispatchConfig *config = ap_dispatch_config(dispatch);
 
-	config->index = index;
-	config->count = Max(ap_workers, 1);
+	config->claim.index = index;
+	config->claim.count = Max(ap_workers, 1);
 	config->max_age_s = ap_job_max_age;
 	config->retention_s = ap_job_retention;
-	config->max_answer_size = (size_t) ap_max_response_size * 1024;
+	config->claim.max_answer_size = (size_t) ap_max_response_size * 1024;
 }
 
 /*
