@@ -63,41 +63,45 @@ sql()
 		die_with_log "$WORK/sql.log" "a statement failed"
 }
 
-# Print the process id of the worker, if it is there and idle.
-worker()
+# Print the process ids of the workers that are there and idle.
+workers()
 {
 	sql "SELECT pid FROM pg_stat_activity WHERE backend_type = 'allpass worker' AND state = 'idle'"
 }
 
-# Say whether there is a worker, or none.
-has_worker()
+# Say whether there are so many workers.
+has_workers()
 {
-	[ -n "$(worker)" ]
-}
-has_no_worker()
-{
-	[ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'allpass worker'")" = 0 ]
+	[ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'allpass worker'")" = "$1" ]
 }
 
-# Have so many workers, 0 or 1.
+# Say whether there are so many, and idle.
+has_idle_workers()
+{
+	[ "$(workers | wc -l)" = "$1" ] && has_workers "$1"
+}
+
+# Have so many workers.
 set_workers()
 {
 	sql "ALTER SYSTEM SET allpass.workers = $1" "SELECT pg_reload_conf()" >/dev/null
-	[ "$1" = 1 ] || poll 20 has_no_worker || die "the worker did not end"
+	poll 20 has_workers "$1" || die "there are not $1 workers"
 }
 
-# Empty the queue, and have its worker idle.
+# Empty the queue, and have its worker, or so many, idle.
 begin_empty()
 {
 	sql "TRUNCATE allpass_queue"
-	set_workers 1
-	poll 20 has_worker || die "there is no idle worker"
+	set_workers "${1:-1}"
+	poll 20 has_idle_workers "${1:-1}" || die "the workers do not become idle"
 }
 
-# Print the seconds of processor time that the process $1 has used.
+# Print the seconds of processor time that processes have used.
 cpu_seconds()
 {
-	awk '{ printf "%.6f", $1 / 1e9 }' "/proc/$1/schedstat"
+	for pid; do
+		cat "/proc/$pid/schedstat"
+	done | awk '{ sum += $1 } END { printf "%.6f", sum / 1e9 }'
 }
 
 # Print the times that the process $1 has waited, and so woken.
@@ -156,18 +160,19 @@ post_plainly()
 	note "multi_cpu_$1" "$(reckon "$cpu / $JOBS * 1e6")"
 }
 
-# Let the worker carry the same out: the ending of the labels.
+# Let workers carry the same out: the ending of the labels, and how many.
+# shellcheck disable=SC2086  # process ids are a list of words
 carry_out()
 {
-	begin_empty
-	pid=$(worker)
-	cpu=$(cpu_seconds "$pid")
+	begin_empty "$2"
+	pids=$(workers)
+	cpu=$(cpu_seconds $pids)
 	rate=$(sql "CALL fill($JOBS)" "CALL await($JOBS)" \
 		"SELECT rate(0, $JOBS, (SELECT max(created_at) FROM allpass_queue))
 			WHERE $JOBS = (SELECT count(*) FROM allpass_queue WHERE state = 'done')")
 	[ -n "$rate" ] || die "not all jobs were done"
 	note "worker_$1" "$rate"
-	note "worker_cpu_$1" "$(reckon "($(cpu_seconds "$pid") - $cpu) / $JOBS * 1e6")"
+	note "worker_cpu_$1" "$(reckon "($(cpu_seconds $pids) - $cpu) / $JOBS * 1e6")"
 }
 
 # Measure the jobs settled a second.
@@ -180,24 +185,25 @@ measure_throughput()
 	give "$WORK/calls"
 	: >"$WORK/figures"
 	heading "Jobs settled a second, $JOBS with $CONCURRENCY at once (medians of $ROUNDS rounds)"
-	printf '  %-34s %8s %8s %6s %5s %10s %8s\n' '' libcurl worker ratio bar 'us of cpu' "libcurl's"
-	for delay in 0 20; do
+	printf '  %-34s %8s %8s %6s %5s %10s %8s\n' '' libcurl allpass ratio bar 'us of cpu' "libcurl's"
+	for case in 0:1 0:2 20:1; do
+		delay=${case%:*} count=${case#*:}
 		control POST config "{\"delay_ms\":$delay}"
 		round=0
 		while [ "$round" -lt "$ROUNDS" ]; do
 			round=$((round + 1))
-			post_plainly "$delay"
-			carry_out "$delay"
+			post_plainly "$case"
+			carry_out "$case" "$count"
 		done
-		printf '  %-34s %8.0f %8.0f %6.2f' "delay of $delay ms" "$(median "multi_$delay")" \
-			"$(median "worker_$delay")" "$(ratio "worker_$delay" "multi_$delay")"
+		printf '  %-34s %8.0f %8.0f %6.2f' "delay of $delay ms, $count of allpass.workers" "$(median "multi_$case")" \
+			"$(median "worker_$case")" "$(ratio "worker_$case" "multi_$case")"
 		if [ "$delay" = 0 ]; then
-			bar=10000 measured=$(median "worker_$delay")
+			bar=10000 measured=$(median "worker_$case")
 		else
-			bar=0.9 measured=$(ratio "worker_$delay" "multi_$delay")
+			bar=0.9 measured=$(ratio "worker_$case" "multi_$case")
 		fi
-		printf ' %5s %10.1f %8.1f  %s\n' "$bar" "$(median "worker_cpu_$delay")" \
-			"$(median "multi_cpu_$delay")" "$(reaches "$measured" "$bar")"
+		printf ' %5s %10.1f %8.1f  %s\n' "$bar" "$(median "worker_cpu_$case")" \
+			"$(median "multi_cpu_$case")" "$(reaches "$measured" "$bar")"
 	done
 	control POST config '{"delay_ms":0}'
 }
@@ -404,7 +410,7 @@ measure_depth()
 measure_idle()
 {
 	begin_empty
-	pid=$(worker)
+	pid=$(workers)
 	# it looks at everything once a minute, and that once is part of it
 	commits="SELECT pg_stat_get_db_xact_commit(oid) FROM pg_database WHERE datname = '$PGDATABASE'"
 	sleep 2
