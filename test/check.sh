@@ -129,7 +129,8 @@ step_isolation()
 {
 	need_server || return 1
 	isolation_rc=0
-	make_in "$TREE" -j 1 installcheck TAP_TESTS= REGRESS= || isolation_rc=1
+	make_in "$TREE" -j 1 installcheck TAP_TESTS= REGRESS= \
+		PGOPTIONS="-c sandbox.url=$ALLPASS_SANDBOX_URL" || isolation_rc=1
 	if [ -s "$TREE/regression.diffs" ]; then
 		head -n 200 "$TREE/regression.diffs"
 	fi
