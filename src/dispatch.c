@@ -369,7 +369,9 @@ transact(ApDispatch *dispatch)
 			look(dispatch);
 		else if (dispatch->pauses.changed_elsewhere)
 			ap_pauses_load(&dispatch->pauses);
-		if (dispatch->flights.count > 0 && dispatch->renew_at <= now)
+		if (dispatch->flights.count == 0)
+			dispatch->renew_at = TimestampTzPlusMilliseconds(now, AP_RENEW_MS);
+		else if (dispatch->renew_at <= now)
 			renew(dispatch);
 		dispatch->claims.careful = dispatch->careful > 0;
 		ap_claims_make(&dispatch->claims);
