@@ -44,18 +44,6 @@ ap_lanes_line(ApLanes *lanes, const char *server)
 }
 
 /*
- * Order lanes by priority, the highest first.
- */
-static int
-compare_lanes(const ListCell *a, const ListCell *b)
-{
-	int			left = ((ApLane *) lfirst(a))->priority;
-	int			right = ((ApLane *) lfirst(b))->priority;
-
-	return left > right ? -1 : left < right;
-}
-
-/*
  * Give the lane of a server and a priority, which is made where there is none.
  */
 ApLane *
@@ -64,21 +52,22 @@ ap_lanes_get(ApLanes *lanes, const char *server, int priority)
 	ApServerLine *line = ap_lanes_line(lanes, server);
 	MemoryContext old;
 	ApLane	   *lane;
-	ListCell   *cell;
+	int			place = 0;
 
-	foreach(cell, line->lanes)
+	for (; place < list_length(line->lanes); place++)
 	{
-		lane = lfirst(cell);
+		lane = list_nth(line->lanes, place);
 		if (lane->priority == priority)
 			return lane;
+		if (lane->priority < priority)
+			break;
 	}
 	old = MemoryContextSwitchTo(lanes->context);
 	lane = palloc0(sizeof(*lane));
 	lane->line = line;
 	lane->priority = priority;
 	lane->place.due = DT_NOBEGIN;
-	line->lanes = lappend(line->lanes, lane);
-	list_sort(line->lanes, compare_lanes);
+	line->lanes = list_insert_nth(line->lanes, place, lane);
 	MemoryContextSwitchTo(old);
 	return lane;
 }
