@@ -213,6 +213,15 @@ ap_compat_array_length(PlannerInfo *root, Node *array)
 #define AP_COMPAT_PLANNER_ARGS query, text, options, params
 #endif
 
+/* The parameters of a signal handler that looks at none of them. */
+#if PG_VERSION_NUM >= 190000
+#define AP_COMPAT_SIGNAL_PARAMS \
+	int number pg_attribute_unused(), const pg_signal_info *info pg_attribute_unused()
+#else
+#define AP_COMPAT_SIGNAL_PARAMS \
+	int number pg_attribute_unused()
+#endif
+
 /*
  * Let a plan node seem to cost what its child costs.
  */

@@ -22,6 +22,7 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "shared.h"
@@ -282,8 +283,7 @@ readmit(void)
 }
 
 /*
- * Tell what was noted when the transaction has committed, and forget it when
- * the transaction ends in any other way.
+ * Forget what was noted when the transaction does not commit.
  */
 static void
 at_transaction_end(XactEvent event, void *arg)
@@ -291,20 +291,23 @@ at_transaction_end(XactEvent event, void *arg)
 	(void) arg;
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
 		readmit();
-	if (!has_noted)
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		has_noted = false;
+}
+
+/*
+ * Tell what was noted when the transaction has committed.  Not before others
+ * are told what to read anew in the catalogs: who hears of a new key must not
+ * find the old one.
+ */
+static void
+after_commit(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	(void) arg;
+	if (!has_noted || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_commit || !is_top_level)
 		return;
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-			tell(&noted);
-			break;
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			break;
-		default:
-			return;
-	}
 	has_noted = false;
+	tell(&noted);
 }
 
 /*
@@ -315,8 +318,10 @@ watch_transactions(void)
 {
 	static bool registered = false;
 
-	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterResourceReleaseCallback(after_commit, NULL);
 	registered = true;
 }
 

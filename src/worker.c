@@ -115,11 +115,10 @@ step(ApDispatch *dispatch)
  * standby, does not go on waiting.
  */
 static void
-on_terminate(SIGNAL_ARGS)
+on_terminate(AP_COMPAT_SIGNAL_PARAMS)
 {
 	int			saved = errno;
 
-	(void) postgres_signal_arg;
 	ShutdownRequestPending = true;
 	if (ap_queue_is_mine)
 	{

@@ -109,7 +109,8 @@ decide(SbRequest *request, struct MHD_Connection *connection, const char *method
 	delay = request->config->delay_ms;
 	if (request->fault != NULL && request->fault->delay_ms > 0)
 		delay += request->fault->delay_ms;
-	return delay > 0 && sb_timer_suspend(&request->wait, connection, (int) delay);
+	return delay > 0 &&
+		sb_timer_suspend(&request->wait, connection, (int) delay, request->generation);
 }
 
 /*

@@ -118,12 +118,11 @@ wait_for_piece(Stream *stream)
 
 	if (stream->piece > 0)
 		return false;
-	if (stream->sent > 0 && !stream->waited && fault->slow_delay_ms > 0 &&
-		stream->request->generation == sb_timer_generation())
+	if (stream->sent > 0 && !stream->waited && fault->slow_delay_ms > 0)
 	{
 		stream->waited = true;
 		if (sb_timer_suspend(&stream->request->wait, stream->connection,
-							 (int) fault->slow_delay_ms))
+							 (int) fault->slow_delay_ms, stream->request->generation))
 			return true;
 	}
 	stream->waited = false;

@@ -35,7 +35,6 @@ static size_t room;
 static int	poll_fd = -1;
 static int	wake_fd = -1;
 static bool closing;
-static bool release_all;
 static atomic_uint generation;
 
 /* Put a wait into a place of the heap */
@@ -139,9 +138,8 @@ run(void *argument)
 		int64_t		now = sb_clock_monotonic();
 		int64_t		left = -1;
 
-		while (count > 0 && (heap[0]->due <= now || release_all || closing))
+		while (count > 0 && (heap[0]->due <= now || closing))
 			resume(heap[0]);
-		release_all = false;
 		if (closing)
 			break;
 		if (count > 0)
@@ -187,13 +185,14 @@ sb_timer_stop(void)
 }
 
 /*
- * Suspend a connection for some time; false while the server ends.
+ * Suspend a connection for some time; false if all delays were ended since the
+ * generation given, or the server ends.
  *
  * The connection is suspended under the lock, so that the thread cannot
  * resume it before it is.
  */
 bool
-sb_timer_suspend(SbWait *wait, struct MHD_Connection *connection, int delay_ms)
+sb_timer_suspend(SbWait *wait, struct MHD_Connection *connection, int delay_ms, unsigned since)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -203,7 +202,7 @@ sb_timer_suspend(SbWait *wait, struct MHD_Connection *connection, int delay_ms)
 	*wait = (SbWait) {.connection = connection,.due = sb_clock_monotonic() + delay_ms};
 	wait->fd = info ? (int) info->connect_fd : -1;
 	pthread_mutex_lock(&lock);
-	if (closing)
+	if (closing || since != atomic_load(&generation))
 	{
 		pthread_mutex_unlock(&lock);
 		return false;
@@ -228,18 +227,23 @@ sb_timer_suspend(SbWait *wait, struct MHD_Connection *connection, int delay_ms)
 	return true;
 }
 
-/* End all delays now: those that run, and those of slow bodies to come */
+/*
+ * End all delays of the requests that are there: those that run, and those to
+ * come.  One that begins after this is none of them, however late the thread
+ * wakes up.
+ */
 void
 sb_timer_release_all(void)
 {
-	atomic_fetch_add(&generation, 1);
 	pthread_mutex_lock(&lock);
-	release_all = true;
+	atomic_fetch_add(&generation, 1);
+	for (size_t i = 0; i < count; i++)
+		heap[i]->due = 0;
 	pthread_mutex_unlock(&lock);
 	wake();
 }
 
-/* Tell how often all delays were ended; a slow body stops waiting at a change */
+/* Tell how often all delays were ended */
 unsigned
 sb_timer_generation(void)
 {

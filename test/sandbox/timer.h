@@ -29,7 +29,8 @@ typedef struct SbWait
 
 extern void sb_timer_start(void);
 extern void sb_timer_stop(void);
-extern bool sb_timer_suspend(SbWait *wait, struct MHD_Connection *connection, int delay_ms);
+extern bool sb_timer_suspend(SbWait *wait, struct MHD_Connection *connection, int delay_ms,
+							 unsigned since);
 extern void sb_timer_release_all(void);
 extern unsigned sb_timer_generation(void);
 

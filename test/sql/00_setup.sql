@@ -136,8 +136,9 @@ BEGIN
 		-- since PostgreSQL 18 numbers of rows are averages, and windows are shown
 		line := regexp_replace(line, '(rows=\d+)\.00', '\1');
 		CONTINUE WHEN line ~ '^ *Window: w\d';
-		-- until PostgreSQL 16 parameters were
-		RETURN NEXT regexp_replace(line, ' \(returns \$\d+\)$', '');
+		-- until PostgreSQL 16 parameters were; since 19 subqueries have names
+		line := regexp_replace(line, ' \(returns \$\d+\)$', '');
+		RETURN NEXT regexp_replace(line, '((Sub|Init)Plan) \w+', '\1');
 	END LOOP;
 END
 $$;

@@ -154,6 +154,22 @@ sub pauses
 	my @lines = $log =~ /are paused for/g;
 	is(scalar @lines, 1, 'one line of the log says so');
 	unlike($log, qr/mist4ken-s3cret/, 'without the key');
+
+	# again and again: who hears of the new key has it
+	begin();
+	my $stale = 0;
+	foreach my $round (1 .. 100)
+	{
+		$session->do("ALTER USER MAPPING FOR PUBLIC SERVER allpass OPTIONS (SET api_key 'mistaken')");
+		my $id = $queue->add('restore', "c-$round");
+		my $added = now();
+		poll { pauses() } 'the pause';
+		$session->do("ALTER USER MAPPING FOR PUBLIC SERVER allpass OPTIONS (SET api_key 'sandbox-key')");
+		my $was_paused = now() - $added < 1;
+		$queue->await($id, 'done');
+		$stale++ if $was_paused && $sandbox->calls_for("c-$round") > 2;
+	}
+	is($stale, 0, 'no call is made with the old key afterwards');
 }
 
 # No mapping
