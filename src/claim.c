@@ -48,11 +48,11 @@ take(ApClaims *claims, ApServerLine *line, List *claimed)
 	foreach(cell, claimed)
 	{
 		const ApClaimed *job = lfirst(cell);
-		MemoryContext old = MemoryContextSwitchTo(claims->context);
 		ApAttempt  *attempt = ap_attempt_create(claims->queue, line->name, job,
 												claims->limits->max_answer_size);
 
-		MemoryContextSwitchTo(old);
+		/* until here it goes with the transaction, should it fail */
+		MemoryContextSetParent(attempt->context, claims->context);
 		attempt->lane = ap_lanes_get(claims->lanes, line->name, job->priority);
 		ap_flights_take(claims->flights, line, attempt);
 		if (claims->limits->max_jobs > 0)
@@ -130,6 +130,8 @@ sweep(ApClaims *claims, ApLane *lane, ApClaim *claim)
 	}
 	claimed = ap_queue_claim(claims->queue, claim);
 	take(claims, lane->line, claimed);
+	if (claimed == NIL)
+		claims->claiming = NULL;
 	foreach(cell, claimed)
 	{
 		const ApQueuePlace *place = &((ApClaimed *) lfirst(cell))->place;
@@ -138,7 +140,6 @@ sweep(ApClaims *claims, ApLane *lane, ApClaim *claim)
 			(place->due == last->due && place->id > last->id))
 			last = place;
 	}
-	claims->claiming = NULL;
 	if (list_length(claimed) < claim->limit && !return_to_locked(claims, lane->line, claim))
 		lane->returns = 0;
 	ap_lane_advance(lane, list_length(claimed) == claim->limit ? last : NULL, now);
@@ -162,6 +163,7 @@ try_paused(ApClaims *claims, ApServerLine *line, ApPause *pause, ApClaim *claim)
 	claim->nexcluded = 0;
 	claim->after.due = DT_NOBEGIN;
 	claim->after.id = 0;
+	claims->trying = pause;
 	foreach(cell, line->lanes)
 	{
 		ApLane	   *lane = lfirst(cell);
@@ -175,6 +177,7 @@ try_paused(ApClaims *claims, ApServerLine *line, ApPause *pause, ApClaim *claim)
 	claim->only_role = InvalidOid;
 	if (claimed != NIL)
 		return;
+	claims->trying = NULL;
 	ap_pauses_end(claims->pauses, line, pause);
 }
 

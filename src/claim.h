@@ -35,6 +35,7 @@ typedef struct ApClaims
 	bool		careful;		/* claim one job only, to find the one that cannot be */
 	ApLane	   *claiming;		/* then: its lane, and which it is */
 	ApQueuePlace claiming_place;
+	ApPause    *trying;			/* the pause whose end a job claimed is to try */
 } ApClaims;
 
 extern int	ap_claims_room(const ApClaims *claims, const ApServerLine *line, TimestampTz now);

@@ -47,6 +47,15 @@
 /* How often a job is settled in vain before it is done without its result. */
 #define AP_SETTLE_TRIES 5
 
+/* What a transaction is about, so that one thing that fails stops no other. */
+typedef enum Chore
+{
+	JOBS,						/* settle and claim */
+	RELEASE,					/* jobs whose owner is gone */
+	LOOK,						/* at everything */
+	PURGE						/* jobs settled long ago */
+} Chore;
+
 struct ApDispatch
 {
 	ApQueue    *queue;
@@ -57,12 +66,16 @@ struct ApDispatch
 	ApFlights	flights;
 	ApClaims	claims;
 	bool		purging;		/* there may be more to purge */
+	Chore		chore;			/* of the latest transaction */
+	bool		has_run;		/* the latest step was a transaction */
+	bool		is_released;	/* orphans have been, in this look */
 	ApPauses	pauses;
 	int			careful;		/* steps in which to settle or claim one job only */
 	int			settling;		/* jobs that this transaction settles */
 	ApAttempt  *settled_alone;	/* the one, if it is one */
 	int			failures;		/* of transactions, one after the other */
 	TimestampTz reported_at;	/* the latest of them in the log */
+	TimestampTz passed_at;		/* the latest job passed over in the log */
 	TimestampTz not_before;		/* of the next transaction */
 	TimestampTz look_at;		/* the next look at everything */
 	TimestampTz renew_at;
@@ -223,6 +236,7 @@ judge_ended(ApDispatch *dispatch)
 				judged = lappend(judged, attempt);
 			continue;
 		}
+		dispatch->settling--;
 		ap_flights_go_on(&dispatch->flights, attempt);
 	}
 	return judged;
@@ -264,9 +278,13 @@ settle(ApDispatch *dispatch, int64 **next)
 	{
 		ApAttempt  *attempt = lfirst(cell);
 		const ApSettlement *settlement = &settlements[foreach_current_index(cell)];
+		TimestampTz due = Max(settlement->retry_at, attempt->run_at);
 
-		if (strcmp(settlement->state, "waiting") == 0)
-			ap_lane_news(attempt->lane, Max(settlement->retry_at, attempt->run_at), now);
+		if (strcmp(settlement->state, "waiting") != 0)
+			continue;
+		ap_lane_news(attempt->lane, due, now);
+		if (dispatch->config.claim.count > 1)
+			ap_shared_note_job(attempt->server, ((ApLane *) attempt->lane)->priority, due);
 	}
 	return judged;
 }
@@ -301,29 +319,6 @@ finish_settled(ApDispatch *dispatch, List *settled, const int64 *next)
  */
 
 /*
- * Look at everything: jobs whose owner is gone, lanes, pauses, old jobs.
- */
-static void
-look(ApDispatch *dispatch)
-{
-	TimestampTz now = ap_queue_now(dispatch->queue);
-	ListCell   *cell;
-
-	(void) ap_queue_release(dispatch->queue);
-	ap_pauses_load(&dispatch->pauses);
-	ap_lanes_forget_idle(&dispatch->lanes);
-	foreach(cell, ap_queue_lanes(dispatch->queue))
-	{
-		const ApLaneKey *key = lfirst(cell);
-
-		(void) ap_lanes_get(&dispatch->lanes, key->server, key->priority);
-	}
-	ap_lanes_rewind(&dispatch->lanes);
-	dispatch->look_at = TimestampTzPlusMilliseconds(now, AP_LOOK_MS);
-	dispatch->purging = dispatch->config.retention_s >= 0;
-}
-
-/*
  * Renew the leases of all that is in flight.
  */
 static void
@@ -346,47 +341,108 @@ renew(ApDispatch *dispatch)
 }
 
 /*
- * Do what there is to do in one transaction.
+ * Choose what the next transaction is about.
+ */
+static Chore
+next_chore(const ApDispatch *dispatch, TimestampTz now)
+{
+	if (dispatch->look_at <= now)
+		return dispatch->is_released ? LOOK : RELEASE;
+	return dispatch->purging && dispatch->chore != PURGE ? PURGE : JOBS;
+}
+
+/*
+ * Look at everything: lanes, pauses, what there is to purge.
+ */
+static void
+look(ApDispatch *dispatch)
+{
+	TimestampTz now = ap_queue_now(dispatch->queue);
+	ListCell   *cell;
+
+	ap_pauses_load(&dispatch->pauses);
+	ap_lanes_forget_idle(&dispatch->lanes);
+	foreach(cell, ap_queue_lanes(dispatch->queue))
+	{
+		const ApLaneKey *key = lfirst(cell);
+
+		(void) ap_lanes_get(&dispatch->lanes, key->server, key->priority);
+	}
+	ap_lanes_rewind(&dispatch->lanes);
+	dispatch->look_at = TimestampTzPlusMilliseconds(now, AP_LOOK_MS);
+	dispatch->is_released = false;
+	dispatch->purging = dispatch->config.retention_s >= 0;
+}
+
+/*
+ * Settle and claim.  Returns what was settled, with the next jobs of the same
+ * applicants in *next.
+ */
+static List *
+do_jobs(ApDispatch *dispatch, int64 **next)
+{
+	List	   *settled = settle(dispatch, next);
+
+	/* one thing at a time, where it has to be found out what fails */
+	if (dispatch->careful > 0 && settled != NIL)
+		return settled;
+	if (dispatch->pauses.changed_elsewhere)
+		ap_pauses_load(&dispatch->pauses);
+	dispatch->claims.careful = dispatch->careful > 0;
+	ap_claims_make(&dispatch->claims);
+	return settled;
+}
+
+/*
+ * Do a chore in one transaction.  Leases are renewed in any, if it is time to.
  */
 static ApQueueState
 transact(ApDispatch *dispatch)
 {
 	ApQueueState state = ap_queue_begin(dispatch->queue);
 	TimestampTz now;
-	List	   *settled;
+	List	   *settled = NIL;
 	int64	   *next = NULL;
 
+	dispatch->settling = 0;
+	dispatch->claims.claiming = NULL;
+	dispatch->claims.trying = NULL;
+	dispatch->chore = JOBS;
 	if (state != AP_QUEUE_OPEN)
 		return state;
 	now = ap_queue_now(dispatch->queue);
-	dispatch->settling = 0;
-	dispatch->claims.claiming = NULL;
-	settled = settle(dispatch, &next);
-	/* one thing at a time, where it has to be found out what fails */
-	if (dispatch->careful == 0 || settled == NIL)
+	dispatch->chore = next_chore(dispatch, now);
+	if (dispatch->flights.count == 0)
+		dispatch->renew_at = TimestampTzPlusMilliseconds(now, AP_RENEW_MS);
+	else if (dispatch->renew_at <= now || dispatch->chore == RELEASE)
+		renew(dispatch);
+	switch (dispatch->chore)
 	{
-		if (dispatch->look_at <= now)
+		case JOBS:
+			settled = do_jobs(dispatch, &next);
+			break;
+		case RELEASE:
+			(void) ap_queue_release(dispatch->queue);
+			break;
+		case LOOK:
 			look(dispatch);
-		else if (dispatch->pauses.changed_elsewhere)
-			ap_pauses_load(&dispatch->pauses);
-		if (dispatch->flights.count == 0)
-			dispatch->renew_at = TimestampTzPlusMilliseconds(now, AP_RENEW_MS);
-		else if (dispatch->renew_at <= now)
-			renew(dispatch);
-		dispatch->claims.careful = dispatch->careful > 0;
-		ap_claims_make(&dispatch->claims);
-		if (dispatch->purging)
+			break;
+		case PURGE:
 			dispatch->purging = ap_queue_purge(dispatch->queue, dispatch->config.retention_s);
+			break;
 	}
-	ap_queue_commit(dispatch->queue, settled != NIL || ap_flights_must_be_durable(&dispatch->flights));
+	ap_queue_commit(dispatch->queue, settled != NIL || dispatch->chore != JOBS ||
+					ap_flights_must_be_durable(&dispatch->flights) ? AP_DURABLE : AP_LAZY);
 	finish_settled(dispatch, settled, next);
-	dispatch->flights.transaction_us = GetCurrentTimestamp() - now;
+	dispatch->is_released |= dispatch->chore == RELEASE;
+	if (dispatch->chore == JOBS)
+		dispatch->flights.transaction_us = GetCurrentTimestamp() - now;
 	ap_flights_send(&dispatch->flights);
 	if (dispatch->pauses.changed_here)
 		ap_shared_tell_pauses();
 	dispatch->pauses.changed_here = false;
 	dispatch->failures = 0;
-	if (dispatch->careful > 0)
+	if (dispatch->careful > 0 && dispatch->chore == JOBS)
 		dispatch->careful--;
 	return state;
 }
@@ -409,21 +465,50 @@ put_off(ApAttempt *attempt, int sqlstate, TimestampTz now)
 }
 
 /*
- * Put right what a transaction that failed has left in memory, find out which
- * job it was, and wait a little where it was none.
+ * Say which job cannot be claimed, unless that was just said of another.
  */
 static void
-recover(ApDispatch *dispatch, int sqlstate)
+pass_over(ApDispatch *dispatch, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	dispatch->claims.claiming->place = dispatch->claims.claiming_place;
+	if (!TimestampDifferenceExceeds(dispatch->passed_at, now, AP_REPORT_MS))
+		return;
+	dispatch->passed_at = now;
+	ereport(LOG,
+			(errmsg("job " INT64_FORMAT " cannot be claimed, and is passed over for now",
+					dispatch->claims.claiming_place.id),
+			 errdetail("There may be others.")));
+}
+
+/*
+ * Find out which job a transaction failed for, and go on without it for a while:
+ * it is looked at again with everything else.  Returns false if it was none.
+ */
+static bool
+exclude(ApDispatch *dispatch, int sqlstate, TimestampTz now)
+{
+	if (dispatch->careful == 0)
+		return false;
+	if (dispatch->settling == 1)
+		put_off(dispatch->settled_alone, sqlstate, now);
+	else if (dispatch->claims.trying != NULL)
+		dispatch->claims.trying->until = dispatch->look_at;
+	else if (dispatch->claims.claiming != NULL)
+		pass_over(dispatch, now);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Forget what a transaction that failed has changed in memory.
+ */
+static void
+undo(ApDispatch *dispatch)
+{
 	dlist_mutable_iter iter;
 	ListCell   *cell;
-	int64		wait_ms = AP_FIRST_WAIT_MS;
 
-	foreach(cell, dispatch->lanes.lines)
-	{
-		((ApServerLine *) lfirst(cell))->settling = 0;
-	}
 	dlist_foreach_modify(iter, &dispatch->flights.ready)
 	{
 		ApAttempt  *attempt = dlist_container(ApAttempt, node, iter.cur);
@@ -434,27 +519,47 @@ recover(ApDispatch *dispatch, int sqlstate)
 		if (dispatch->config.claim.max_jobs >= 0)
 			dispatch->config.claim.max_jobs++;
 	}
-	ap_flights_send(&dispatch->flights);
-	dispatch->failures++;
-	if (dispatch->careful > 0 && dispatch->settling == 1)
-		put_off(dispatch->settled_alone, sqlstate, now);
-	else if (dispatch->careful > 0 && dispatch->claims.claiming != NULL)
+	foreach(cell, dispatch->lanes.lines)
 	{
-		/* it is looked at again with everything else */
-		ereport(LOG,
-				(errmsg("job " INT64_FORMAT " cannot be claimed, and is passed over for now",
-						dispatch->claims.claiming_place.id)));
-		dispatch->claims.claiming->place = dispatch->claims.claiming_place;
-		dispatch->failures = 0;
+		ApServerLine *line = lfirst(cell);
+
+		line->settling = 0;
+		/* one of them may be what failed; a sweep finds all */
+		if (line->nfollowers > 0)
+			ap_lanes_rewind_line(line);
+		line->nfollowers = 0;
 	}
-	else if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
-		ap_lanes_rewind(&dispatch->lanes);
+}
+
+/*
+ * Put right what a transaction that failed has left in memory, find out which
+ * job it was, and wait a little where it was none.
+ */
+static void
+recover(ApDispatch *dispatch, int sqlstate)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		wait_ms = AP_FIRST_WAIT_MS;
+
+	undo(dispatch);
+	ap_flights_send(&dispatch->flights);
+	/* what is tried again with the next look need not hold up the jobs */
+	dispatch->is_released |= dispatch->chore == RELEASE;
+	if (dispatch->chore == PURGE)
+		dispatch->purging = false;
+	if (dispatch->chore == PURGE || dispatch->chore == RELEASE)
+		return;
+	dispatch->failures++;
+	if (exclude(dispatch, sqlstate, now))
+		dispatch->failures = 0;
 	else
 	{
 		for (int i = 1; i < dispatch->failures && wait_ms < AP_LONGEST_WAIT_MS; i++)
 			wait_ms *= 2;
-		dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
+		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+			dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
 		ap_lanes_rewind(&dispatch->lanes);
+		dispatch->pauses.changed_elsewhere = true;
 	}
 	dispatch->careful = dispatch->flights.count + AP_CAREFUL_CLAIMS;
 }
@@ -519,8 +624,9 @@ run(ApDispatch *dispatch)
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(dispatch->cycle);
-	if (state == AP_QUEUE_BUSY && dispatch->failures == 0)
-		dispatch->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AP_BUSY_WAIT_MS);
+	if (state == AP_QUEUE_BUSY)
+		dispatch->not_before = Max(dispatch->not_before,
+								   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AP_BUSY_WAIT_MS));
 	return state != AP_QUEUE_ABSENT;
 }
 
@@ -547,7 +653,17 @@ ap_dispatch_step(ApDispatch *dispatch, long timeout_ms)
 
 	ap_flights_gather(&dispatch->flights);
 	if (has_work(dispatch, now))
+	{
+		/* however much there is to do, calls under way have their turn */
+		if (dispatch->has_run)
+		{
+			ap_client_progress(0);
+			ap_flights_gather(&dispatch->flights);
+		}
+		dispatch->has_run = true;
 		return run(dispatch);
+	}
+	dispatch->has_run = false;
 	ap_client_progress(time_left(dispatch, now, timeout_ms));
 	ap_flights_gather(&dispatch->flights);
 	return true;
@@ -586,7 +702,8 @@ give_back(ApDispatch *dispatch, const ApAttempt *only)
 	}
 	for (int i = 0; i < count; i++)
 		(void) ap_queue_settle(dispatch->queue, &settlements[i], 1, &next[i]);
-	ap_queue_commit(dispatch->queue, true);
+	/* a standby that is not there must not hold up a shutdown */
+	ap_queue_commit(dispatch->queue, AP_LOCAL);
 }
 
 /*

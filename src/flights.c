@@ -74,16 +74,18 @@ ap_flights_drop(ApFlights *flights, ApAttempt *attempt)
 }
 
 /*
- * Give the time until which the first attempt that has ended waits for others,
- * to be settled together.  If answers take longer than a transaction does, it
- * does not: more jobs come of it when the next one is sent soon.
+ * Give the time until which an attempt that has ended, as the first, waits for
+ * others, to be settled together: not if answers take longer than a transaction,
+ * since more jobs come of it then when the next call is sent soon.
  */
 static TimestampTz
 gathering_end(ApFlights *flights, const ApAttempt *attempt)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz recent = now - flights->transaction_us;
 
-	if (now - attempt->sent_at > flights->transaction_us)
+	if (dlist_is_empty(&flights->flying) || attempt->sent_at < recent ||
+		dlist_tail_element(ApAttempt, node, &flights->flying)->sent_at < recent)
 		return now;
 	return now + Min(flights->transaction_us / AP_GATHERING_SHARE, AP_LONGEST_GATHERING_US);
 }
@@ -102,9 +104,9 @@ ap_flights_gather(ApFlights *flights)
 
 		if (!ap_attempt_has_ended(attempt))
 			continue;
+		dlist_delete(&attempt->node);
 		if (dlist_is_empty(&flights->ended))
 			flights->settle_from = gathering_end(flights, attempt);
-		dlist_delete(&attempt->node);
 		dlist_push_tail(&flights->ended, &attempt->node);
 	}
 }

@@ -43,6 +43,7 @@
 
 /* Of waits before a worker that has failed is started again, doubled each time. */
 #define AP_FIRST_WAIT_MS 1000
+#define AP_ABSENT_MS 500
 #define AP_LONGEST_WAIT_MS (5 * 60 * 1000)
 
 /* A worker that has run so long has not failed at its start. */
@@ -202,7 +203,9 @@ note_end(Database *database, Worker *worker, TimestampTz now)
 	if (database->absent || ap_shared_is_evicted(database->oid))
 	{
 		worker->failures = 0;
-		worker->not_before = now;
+		/* every COMMIT PREPARED asks for another look at an empty database */
+		worker->not_before = database->absent ?
+			TimestampTzPlusMilliseconds(now, AP_ABSENT_MS) : now;
 	}
 }
 

@@ -26,16 +26,19 @@
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -226,8 +229,10 @@ static const Text texts[NSTATEMENTS] = {
 		" retry_at = CASE WHEN q.attempts > 2 THEN"
 		"  $1 + least(pg_catalog.power(2, q.attempts - 1), 300) * interval '1 s' END"
 		" WHERE q.id = ANY (ARRAY(SELECT f.id FROM %1$sallpass_queue f"
-		" WHERE f.state = 'in_flight' AND (f.lease_until < $1 OR f.owner <> $3"
-		" AND pg_catalog.starts_with(f.owner, $2) AND NOT EXISTS ("
+		/* an owner on this node that lives may just have been kept from the table */
+		" WHERE f.state = 'in_flight' AND (f.lease_until < $1 - CASE"
+		" WHEN pg_catalog.starts_with(f.owner, $2) THEN interval '10 min' ELSE interval '0' END"
+		" OR f.owner <> $3 AND pg_catalog.starts_with(f.owner, $2) AND NOT EXISTS ("
 		/* who may not see when a process started takes it for the one */
 		"  SELECT FROM pg_catalog.pg_stat_activity a WHERE f.owner = $2 || a.pid || '/' ||"
 		"  (extract(epoch FROM a.backend_start) * 1000000)::bigint OR a.backend_start IS NULL"
@@ -470,6 +475,18 @@ become_owner(ApQueue *queue)
 }
 
 /*
+ * Fire the triggers that are deferred to the commit, which comes when a procedure
+ * is not the owner any more, and cannot go on after an error.
+ */
+static void
+fire_deferred_triggers(void)
+{
+	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(all);
+}
+
+/*
  * End the transaction, well or not.
  */
 static void
@@ -551,15 +568,23 @@ ap_queue_begin(ApQueue *queue)
 }
 
 /*
- * Commit.  What is not meant to be durable may be lost in a crash of the
- * server, as a whole, and never before what follows it.
+ * Commit.  What is not durable may be lost in a crash of the server, as a whole,
+ * and never before what follows it.
  */
 void
-ap_queue_commit(ApQueue *queue, bool durably)
+ap_queue_commit(ApQueue *queue, ApDurability durability)
 {
-	if (!durably)
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+	const char *setting = NULL;
+
+	if (durability == AP_LAZY)
+		setting = "off";
+	else if (durability == AP_LOCAL || synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		setting = "local";
+	if (setting != NULL)
+		(void) set_config_option("synchronous_commit", setting, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
+	if (queue->in_procedure)
+		fire_deferred_triggers();
 	end(queue, true);
 }
 
@@ -582,15 +607,26 @@ ap_queue_now(const ApQueue *queue)
 }
 
 /*
- * Give the function of an operation, whose privileges a job needs.
+ * Give the function of an operation, whose privileges a job needs: ours, not one
+ * of the same name that somebody has added.
  */
 Oid
 ap_queue_function(const ApQueue *queue, const char *operation)
 {
-	List	   *name = list_make2(makeString(pstrdup(queue->schema_name)),
-								  makeString(psprintf("allpass_%s", operation)));
+	char	   *name = psprintf("allpass_%s", operation);
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
+	Oid			function = InvalidOid;
 
-	return LookupFuncName(name, -1, NULL, true);
+	for (int i = 0; i < list->n_members; i++)
+	{
+		HeapTuple	tuple = &list->members[i]->tuple;
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+
+		if (proc->pronamespace == queue->schema && proc->prolang == ClanguageId)
+			function = proc->oid;
+	}
+	ReleaseSysCacheList(list);
+	return function;
 }
 
 /*-------------------------------------------------------------------------

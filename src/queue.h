@@ -29,6 +29,14 @@ typedef enum ApQueueState
 	AP_QUEUE_ABSENT				/* there is no extension, or an older one */
 } ApQueueState;
 
+/* What a commit is to survive. */
+typedef enum ApDurability
+{
+	AP_LAZY,					/* no crash of the server */
+	AP_LOCAL,					/* a crash of the server, but not its loss */
+	AP_DURABLE					/* what the server is set to, a crash at least */
+} ApDurability;
+
 /* A place in the order in which waiting jobs are taken. */
 typedef struct ApQueuePlace
 {
@@ -95,7 +103,7 @@ typedef struct ApQueuePause
 extern ApQueue *ap_queue_create(bool in_procedure);
 extern void ap_queue_destroy(ApQueue *queue);
 extern ApQueueState ap_queue_begin(ApQueue *queue);
-extern void ap_queue_commit(ApQueue *queue, bool durably);
+extern void ap_queue_commit(ApQueue *queue, ApDurability durability);
 extern void ap_queue_rollback(ApQueue *queue);
 extern TimestampTz ap_queue_now(const ApQueue *queue);
 extern Oid	ap_queue_function(const ApQueue *queue, const char *operation);

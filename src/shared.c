@@ -239,7 +239,10 @@ tell(const ApNews *news)
 	{
 		Slot	   *slot = &shared->slots[i];
 
-		if (slot->state == AP_SLOT_FREE || slot->database != MyDatabaseId || slot == my_slot)
+		if (slot->state == AP_SLOT_FREE || slot->database != MyDatabaseId)
+			continue;
+		/* of what it does itself a worker needs to hear of new jobs only */
+		if (slot == my_slot && news->count == 0)
 			continue;
 		anybody = true;
 		add_news(&slot->news, news);
@@ -344,7 +347,7 @@ clear_news(ApNews *news)
 static ApNews *
 notes(void)
 {
-	if (shared == NULL || ap_queue_is_mine)
+	if (shared == NULL)
 		return NULL;
 	watch_transactions();
 	if (!has_noted)
@@ -656,7 +659,8 @@ void
 ap_shared_set_absent(void)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_slot->absent = true;
+	/* unless it has come meanwhile */
+	my_slot->absent = !my_slot->news.all && my_slot->news.count == 0;
 	LWLockRelease(shared->lock);
 }
 

@@ -384,6 +384,69 @@ sub arrival
 	$queue->clear;
 }
 
+# The next job of an applicant cannot be claimed: it alone stays.
+{
+	begin();
+	$other->do(q{CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN RAISE EXCEPTION 'not this one'; END $$});
+	$other->do("CREATE TRIGGER object BEFORE UPDATE ON allpass_queue FOR EACH ROW WHEN (NEW.operation = 'restore' AND NEW.applicant_id = 'c-1') EXECUTE FUNCTION object()");
+	$sandbox->faults({ applicant => 'c-99', delay_ms => 60000 });
+	my $hanging = $queue->add('restore', 'c-99');
+	my $place = -s $node->logfile;
+	my $id;
+	$queue->add('schedule_deletion', 'c-1');
+	$id = $queue->add('restore', 'c-1');
+	$queue->await($queue->add('restore', "c-$_"), 'done') foreach 2 .. 20;
+	is($queue->job($id, 'state'), 'waiting', 'a next job that cannot be claimed waits, and others are done');
+	my @lines = log_since($node, $place) =~ /cannot be claimed|not this one/g;
+	cmp_ok(scalar @lines, '<', 6, 'with few lines in the log');
+	# deferred to the commit, too
+	$other->do('DROP TRIGGER object ON allpass_queue');
+	$other->do('CREATE CONSTRAINT TRIGGER object AFTER UPDATE ON allpass_queue DEFERRABLE INITIALLY DEFERRED '
+		  . "FOR EACH ROW WHEN (NEW.applicant_id = 'c-30') EXECUTE FUNCTION object()");
+	$queue->add('restore', 'c-30');
+	$queue->await($queue->add('restore', "c-$_"), 'done') foreach 31 .. 40;
+	is($queue->count("applicant_id = 'c-30' AND state = 'waiting'"), 1, 'nor does one hold others up that fails at the commit');
+	$other->do('DROP FUNCTION object CASCADE');
+	$sandbox->faults;
+}
+
+# What a trigger on the queue adds is carried out at once.
+{
+	begin();
+	$other->do(q{CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO public.allpass_queue (operation, applicant_id) VALUES ('schedule_deletion', NEW.applicant_id); RETURN NULL; END $$});
+	$other->do("CREATE TRIGGER follow AFTER UPDATE ON allpass_queue FOR EACH ROW WHEN (NEW.operation = 'restore' AND NEW.state = 'done') EXECUTE FUNCTION follow()");
+	$queue->await($queue->add('restore', 'c-1'), 'done');
+	ok((soon { $queue->count("operation = 'schedule_deletion' AND state = 'done'") == 1 } 10), 'a job that a trigger on the queue adds is seen');
+	$other->do('DROP FUNCTION follow CASCADE');
+}
+
+# A function that somebody has added under the name of one of ours
+{
+	begin();
+	$other->do('CREATE FUNCTION allpass_restore(int) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$');
+	$queue->await($queue->add('restore', 'c-1'), 'done');
+	pass('a function of the same name is not taken for ours');
+	$other->do('DROP FUNCTION allpass_restore(int)');
+}
+
+# A lease that ran out, since the table could not be reached, is the worker's own.
+{
+	begin();
+	$sandbox->faults({ applicant => 'c-1', delay_ms => 60000 });
+	my $id = $queue->add('schedule_deletion', 'c-1');
+	poll { $sandbox->stats('in_flight') == 1 } 'the call to be under way';
+	$queue->add('restore', 'c-1');
+	$other->do("UPDATE allpass_queue SET lease_until = now() - '1 h'::interval WHERE id = $id");
+	$node->reload;
+	ok((soon { $queue->count("id = $id AND lease_until > now()") == 1 } 10), 'it is renewed with the next look');
+	is($queue->job($id, 'state'), 'in_flight', 'so its job stays in flight');
+	$sandbox->faults;
+	$queue->settle;
+	is(operations_for('c-1'), 'schedule_deletion restore', 'and is sent once, in order');
+}
+
 # It acts as the owner of the table, also when triggers are deferred to the commit.
 {
 	begin();
@@ -423,6 +486,16 @@ sub arrival
 	$node->reload;
 	poll { $queue->count("state IN ('done', 'cancelled')") == 1 } 'old jobs to be purged';
 	is($queue->value("SELECT string_agg(state, ' ' ORDER BY id) FROM allpass_queue"), 'failed failed done', 'failed and recent ones are kept');
+	# one that cannot be removed holds nothing up
+	$other->do("CREATE TABLE keeper AS SELECT id FROM allpass_queue WHERE id = $recent");
+	$other->do('ALTER TABLE keeper ADD FOREIGN KEY (id) REFERENCES allpass_queue');
+	$queue->session->do("ALTER SYSTEM SET allpass.job_retention = '0'");
+	$node->reload;
+	# a line is written if none was just before
+	ok((soon { $node->reload; log_since($node) =~ /violates foreign key constraint "keeper_id_fkey"/ } 20), 'a job that is referred to cannot be purged');
+	$queue->await($queue->add('restore', "c-$_"), 'done') foreach 3 .. 6;
+	pass('others are carried out all the same');
+	$other->do('DROP TABLE keeper');
 	$queue->session->do('ALTER SYSTEM RESET allpass.job_retention');
 	$node->reload;
 }

@@ -268,6 +268,26 @@ sub troubles
 	$node->start;
 	$queue = AllpassTest::Queue->new($node);
 	$session = $queue->session;
+	$queue->await_workers;
+
+	# also with a call under way, which is given back
+	$sandbox->faults({ applicant => 'c-53', delay_ms => 12000 });
+	my $given_back = $queue->add('restore', 'c-53');
+	poll { $sandbox->stats('in_flight') == 1 } 'the call to be under way';
+	$session->do("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+	$node->reload;
+	poll { $session->value('SHOW synchronous_standby_names') eq 'nobody' } 'the setting to take effect';
+	$session->do('ALTER SYSTEM RESET synchronous_standby_names');
+	$begun = now();
+	$node->stop('fast');
+	cmp_ok(now() - $begun, '<', 2, 'a fast shutdown that gives a job back while no standby is there');
+	$sandbox->faults;
+	$node->start;
+	$queue = AllpassTest::Queue->new($node);
+	$queue->await($given_back, 'done');
+	$queue->close;
+	$queue = AllpassTest::Queue->new($node);
+	$session = $queue->session;
 	$queue->await($id, 'done');
 	is($sandbox->calls_for('c-51') - $calls, 1, 'the job was not sent again, since its end had been committed');
 }

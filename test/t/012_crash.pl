@@ -160,16 +160,23 @@ foreach my $operation ('schedule_deletion', 'restore', 'create_applicant', undef
 	check('killed before settling', 1, 5, 10);
 }
 
-# The whole server, with many calls under way
+# The whole server, with many calls under way, also where commits are not meant
+# to survive that
+foreach my $setting ('on', 'off')
 {
+	$queue->session->do("ALTER SYSTEM SET synchronous_commit = $setting");
+	$queue->session->do("ALTER SYSTEM SET wal_writer_delay = '10s'");
+	$node->reload;
 	begin();
 	$sandbox->faults({ operation => 'schedule_deletion', delay_ms => 60000, times => 4 },
 		{ operation => 'create_applicant', delay_ms => 60000, times => 4 }, { delay_ms => 5 });
+	$queue->session->do('SET synchronous_commit = on');
 	add_jobs(1, 100);
 	poll { $queue->count("state = 'done'") > 50 } 'some jobs to be done';
+	$queue->session->do("ALTER SYSTEM RESET ALL");
 	kill_server();
 	$sandbox->faults;
-	check('the server killed', 1, 100, 64);
+	check("the server killed with synchronous_commit = $setting", 1, 100, 64);
 }
 
 # An immediate shutdown, again and again

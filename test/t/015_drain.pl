@@ -166,6 +166,28 @@ foreach my $how ('cancelled', 'timed out', 'terminated')
 	$other->close;
 }
 
+# Triggers that are deferred to the commit run as the owner, and may fail.
+{
+	my $admin = AllpassTest::Session->new($node);
+
+	$queue->session->do('DELETE FROM allpass_queue');
+	$admin->do('CREATE ROLE keeper');
+	$admin->do("ALTER TABLE $_ OWNER TO keeper") foreach qw(allpass_queue allpass_queue_pauses);
+	$admin->do('CREATE TABLE acted (as_role name)');
+	$admin->do('GRANT INSERT ON acted TO keeper');
+	$admin->do(q{CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF NEW.applicant_id = 'c-1' THEN RAISE EXCEPTION 'not this one'; END IF;
+		INSERT INTO public.acted VALUES (current_user); RETURN NULL; END $$});
+	$admin->do('CREATE CONSTRAINT TRIGGER act AFTER UPDATE ON allpass_queue DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION act()');
+	add_jobs(1, 3);
+	$session->do('CALL allpass_drain()');
+	is(states(), 'done:4 waiting:2', 'a job to whose claim a deferred trigger objects stays, and the others are done');
+	is($admin->value("SELECT string_agg(DISTINCT as_role, ' ') FROM acted"), 'keeper', 'such triggers run as the owner');
+	$admin->do('DROP FUNCTION act CASCADE');
+	$admin->do("ALTER TABLE $_ OWNER TO CURRENT_USER") foreach qw(allpass_queue allpass_queue_pauses);
+	$admin->close;
+}
+
 unlike(log_since($node), qr/PANIC|TRAP|terminated by signal|sandbox-key/, 'neither a crash nor a key in the log');
 
 done_testing();
