@@ -76,7 +76,8 @@ struct ApIntake
 	Datum	   *values;			/* of a row, where all rows have the same */
 	bool	   *isnull;
 	ExprState **defaults;		/* NULL where there is none, or a constant */
-	IndexInfo **infos;			/* of all indexes */
+	List	   *ids;			/* of all indexes */
+	IndexInfo **infos;			/* of these */
 	bool	   *alike;			/* for each: it has all rows of an intake, or none */
 	int			order;			/* which of them is that of applicants, or -1 */
 	/* while it is open */
@@ -165,6 +166,7 @@ prepare_indexes(ApIntake *intake, Relation queue)
 	Bitmapset  *same = bms_make_singleton(AP_JOB_STATE - FirstLowInvalidHeapAttributeNumber);
 
 	same = bms_add_member(same, AP_JOB_REQUEST_KEY - FirstLowInvalidHeapAttributeNumber);
+	intake->ids = ids;
 	intake->alike = palloc((Size) list_length(ids) * sizeof(*intake->alike));
 	intake->infos = palloc((Size) list_length(ids) * sizeof(*intake->infos));
 	intake->order = -1;
@@ -331,7 +333,8 @@ ap_intake_open(ApIntake *intake, int64 expected)
 	intake->indexes = NIL;
 	if (intake->bare)
 	{
-		foreach(cell, RelationGetIndexList(intake->queue))
+		/* one that has come since waits for this transaction to end */
+		foreach(cell, intake->ids)
 		{
 			intake->indexes = lappend(intake->indexes, index_open(lfirst_oid(cell), RowExclusiveLock));
 		}
