@@ -13,6 +13,7 @@
 
 #include "compat.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -33,6 +34,12 @@
 
 /* How far created_at may be from now to pass for the default. */
 #define AP_CREATED_US USECS_PER_SEC
+
+/*
+ * The most bytes of arguments.  A worker has those of all jobs in flight in
+ * memory, several times over.
+ */
+#define AP_MAX_ARGUMENTS (1024 * 1024)
 
 /* What a statement has to find out once; lives in fn_extra. */
 typedef struct CheckState
@@ -114,9 +121,18 @@ check_call(CheckState *state, const JobRow *row)
 	ApStatus	status;
 	ApJobCall	call;
 	char	   *applicant_id = ISNULL(row, AP_JOB_APPLICANT_ID) ? NULL : TEXT(row, AP_JOB_APPLICANT_ID);
-	Jsonb	   *arguments = ISNULL(row, AP_JOB_ARGUMENTS) ? NULL :
-		DatumGetJsonbP(VALUE(row, AP_JOB_ARGUMENTS));
+	Jsonb	   *arguments = NULL;
 
+	if (!ISNULL(row, AP_JOB_ARGUMENTS))
+	{
+		if (toast_raw_datum_size(VALUE(row, AP_JOB_ARGUMENTS)) > AP_MAX_ARGUMENTS)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errhidestmt(true),
+					 errhidecontext(true),
+					 errmsg("arguments of a job are larger than %d bytes", AP_MAX_ARGUMENTS)));
+		arguments = DatumGetJsonbP(VALUE(row, AP_JOB_ARGUMENTS));
+	}
 	ap_status_clear(&status);
 	if (!ap_job_read(TEXT(row, AP_JOB_OPERATION), applicant_id, arguments, &call, &status))
 		ap_status_throw(&status);

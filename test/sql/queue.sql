@@ -34,6 +34,7 @@ FROM (VALUES ($$'token', 'a', NULL$$), ($$'', 'a', NULL$$), ($$'applicant', 'a',
 	($$'aml_search', 'a', '{"blockchain": "BTC", "address": "bc1q"}'$$), ($$'aml_search', NULL, '{"blockchain": "BTC"}'$$),
 	($$'aml_search', NULL, '{"blockchain": "BTC", "tx_hash": "12"}'$$)) AS c (call);
 SELECT sandbox.outcome($$INSERT INTO allpass_queue (operation, applicant_id) VALUES (NULL, 'a')$$), sandbox.outcome($$INSERT INTO allpass_queue (operation, applicant_id, server) VALUES ('restore', 'a', NULL)$$);
+SELECT sandbox.outcome($$INSERT INTO allpass_queue (operation, applicant_id, arguments) VALUES ('create_applicant', 'a', jsonb_build_object('flow_name', 'basic', 'supplied_info', jsonb_build_object('x', repeat('x', 1 << 20))))$$);
 -- of what is changed as well
 SELECT sandbox.outcome($$UPDATE allpass_queue SET applicant_id = '.' WHERE operation = 'restore'$$);
 SELECT sandbox.outcome($$UPDATE allpass_queue SET operation = 'move_to_flow' WHERE operation = 'restore'$$);
