@@ -35,6 +35,9 @@
 /* While the table is locked by somebody. */
 #define AP_BUSY_WAIT_MS 50
 
+/* While another worker is about to begin a pause. */
+#define AP_PAUSING_WAIT_MS 2
+
 /* Before a settlement that met a lock is tried again. */
 #define AP_LOCKED_WAIT_MS 250
 
@@ -389,7 +392,11 @@ do_jobs(ApDispatch *dispatch, int64 **next)
 	if (dispatch->pauses.changed_elsewhere)
 		ap_pauses_load(&dispatch->pauses);
 	dispatch->claims.careful = dispatch->careful > 0;
-	ap_claims_make(&dispatch->claims);
+	/* what another worker has just learned may hold them up; it will tell */
+	if (ap_shared_is_pausing())
+		dispatch->not_before = TimestampTzPlusMilliseconds(ap_queue_now(dispatch->queue), AP_PAUSING_WAIT_MS);
+	else
+		ap_claims_make(&dispatch->claims);
 	return settled;
 }
 
@@ -431,6 +438,8 @@ transact(ApDispatch *dispatch)
 			dispatch->purging = ap_queue_purge(dispatch->queue, dispatch->config.retention_s);
 			break;
 	}
+	if (dispatch->pauses.changed_here)
+		ap_shared_begin_pausing();
 	ap_queue_commit(dispatch->queue, settled != NIL || dispatch->chore != JOBS ||
 					ap_flights_must_be_durable(&dispatch->flights) ? AP_DURABLE : AP_LAZY);
 	finish_settled(dispatch, settled, next);
@@ -439,7 +448,7 @@ transact(ApDispatch *dispatch)
 		dispatch->flights.transaction_us = GetCurrentTimestamp() - now;
 	ap_flights_send(&dispatch->flights);
 	if (dispatch->pauses.changed_here)
-		ap_shared_tell_pauses();
+		ap_shared_end_pausing();
 	dispatch->pauses.changed_here = false;
 	dispatch->failures = 0;
 	if (dispatch->careful > 0 && dispatch->chore == JOBS)
@@ -521,14 +530,25 @@ undo(ApDispatch *dispatch)
 	}
 	foreach(cell, dispatch->lanes.lines)
 	{
-		ApServerLine *line = lfirst(cell);
-
-		line->settling = 0;
-		/* one of them may be what failed; a sweep finds all */
-		if (line->nfollowers > 0)
-			ap_lanes_rewind_line(line);
-		line->nfollowers = 0;
+		((ApServerLine *) lfirst(cell))->settling = 0;
 	}
+}
+
+/*
+ * Have all that waits looked at anew, one by one as long as anything fails.
+ */
+static void
+start_over(ApDispatch *dispatch)
+{
+	ListCell   *cell;
+
+	/* one of these may be what failed; a sweep finds them, too */
+	foreach(cell, dispatch->lanes.lines)
+	{
+		((ApServerLine *) lfirst(cell))->nfollowers = 0;
+	}
+	ap_lanes_rewind(&dispatch->lanes);
+	dispatch->pauses.changed_elsewhere = true;
 }
 
 /*
@@ -543,6 +563,9 @@ recover(ApDispatch *dispatch, int sqlstate)
 
 	undo(dispatch);
 	ap_flights_send(&dispatch->flights);
+	if (dispatch->pauses.changed_here)
+		ap_shared_end_pausing();
+	dispatch->pauses.changed_here = false;
 	/* what is tried again with the next look need not hold up the jobs */
 	dispatch->is_released |= dispatch->chore == RELEASE;
 	if (dispatch->chore == PURGE)
@@ -558,8 +581,7 @@ recover(ApDispatch *dispatch, int sqlstate)
 			wait_ms *= 2;
 		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
 			dispatch->not_before = TimestampTzPlusMilliseconds(now, Min(wait_ms, AP_LONGEST_WAIT_MS));
-		ap_lanes_rewind(&dispatch->lanes);
-		dispatch->pauses.changed_elsewhere = true;
+		start_over(dispatch);
 	}
 	dispatch->careful = dispatch->flights.count + AP_CAREFUL_CLAIMS;
 }

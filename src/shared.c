@@ -41,6 +41,7 @@ typedef struct Slot
 	PGPROC	   *process;		/* NULL until it runs */
 	bool		stop;			/* it is to end */
 	bool		absent;			/* it ended since there is no extension */
+	bool		pausing;		/* a pause begins or ends with its transaction */
 	bool		held;			/* the launcher has yet to hear of its end */
 	ApNews		news;
 }			Slot;
@@ -689,15 +690,59 @@ ap_shared_take_news(ApNews *news)
 }
 
 /*
- * Tell the other workers of the database that a pause has begun or ended.
+ * Say that a pause is about to begin or to end with this transaction: who sees
+ * it in the table must not be ahead of the other workers.
  */
 void
-ap_shared_tell_pauses(void)
+ap_shared_begin_pausing(void)
+{
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_slot->pausing = true;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Tell the other workers of the database that it has.
+ */
+void
+ap_shared_end_pausing(void)
 {
 	const ApNews news = {.pauses = true};
 
-	if (shared != NULL)
-		tell(&news);
+	if (shared == NULL)
+		return;
+	tell(&news);
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_slot->pausing = false;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Tell whether another worker of the database is about to begin or end a pause,
+ * or has told of one that this worker has not heard of yet.
+ */
+bool
+ap_shared_is_pausing(void)
+{
+	bool		found;
+
+	if (my_slot == NULL)
+		return false;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	found = my_slot->news.pauses;
+	for (int i = 0; i < shared->nslots && !found; i++)
+	{
+		const Slot *slot = &shared->slots[i];
+
+		found = slot != my_slot && slot->state != AP_SLOT_FREE &&
+			slot->database == MyDatabaseId && slot->pausing;
+	}
+	LWLockRelease(shared->lock);
+	return found;
 }
 
 /*

@@ -78,7 +78,9 @@ extern void ap_shared_set_state(ApSlotState state);
 extern void ap_shared_set_absent(void);
 extern bool ap_shared_must_stop(void);
 extern bool ap_shared_take_news(ApNews *news);
-extern void ap_shared_tell_pauses(void);
+extern void ap_shared_begin_pausing(void);
+extern void ap_shared_end_pausing(void);
+extern bool ap_shared_is_pausing(void);
 extern pg_atomic_uint64 *ap_shared_rate_clock(Oid server);
 
 /* of the launcher */
