@@ -690,17 +690,26 @@ ap_shared_take_news(ApNews *news)
 }
 
 /*
+ * Note whether this worker is about to begin or end a pause.
+ */
+static void
+set_pausing(bool pausing)
+{
+	if (my_slot == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_slot->pausing = pausing;
+	LWLockRelease(shared->lock);
+}
+
+/*
  * Say that a pause is about to begin or to end with this transaction: who sees
  * it in the table must not be ahead of the other workers.
  */
 void
 ap_shared_begin_pausing(void)
 {
-	if (my_slot == NULL)
-		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_slot->pausing = true;
-	LWLockRelease(shared->lock);
+	set_pausing(true);
 }
 
 /*
@@ -711,14 +720,9 @@ ap_shared_end_pausing(void)
 {
 	const ApNews news = {.pauses = true};
 
-	if (shared == NULL)
-		return;
-	tell(&news);
-	if (my_slot == NULL)
-		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_slot->pausing = false;
-	LWLockRelease(shared->lock);
+	if (shared != NULL)
+		tell(&news);
+	set_pausing(false);
 }
 
 /*
