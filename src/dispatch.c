@@ -54,6 +54,7 @@
 typedef enum Chore
 {
 	JOBS,						/* settle and claim */
+	RENEW,						/* the leases of what is in flight */
 	RELEASE,					/* jobs whose owner is gone */
 	LOOK,						/* at everything */
 	PURGE						/* jobs settled long ago */
@@ -70,6 +71,7 @@ struct ApDispatch
 	ApClaims	claims;
 	bool		purging;		/* there may be more to purge */
 	Chore		chore;			/* of the latest transaction */
+	ApPauses	pauses_before;	/* that one */
 	bool		has_run;		/* the latest step was a transaction */
 	bool		is_released;	/* orphans have been, in this look */
 	ApPauses	pauses;
@@ -349,6 +351,8 @@ renew(ApDispatch *dispatch)
 static Chore
 next_chore(const ApDispatch *dispatch, TimestampTz now)
 {
+	if (dispatch->flights.count > 0 && dispatch->renew_at <= now)
+		return RENEW;
 	if (dispatch->look_at <= now)
 		return dispatch->is_released ? LOOK : RELEASE;
 	return dispatch->purging && dispatch->chore != PURGE ? PURGE : JOBS;
@@ -401,7 +405,7 @@ do_jobs(ApDispatch *dispatch, int64 **next)
 }
 
 /*
- * Do a chore in one transaction.  Leases are renewed in any, if it is time to.
+ * Do a chore in one transaction.
  */
 static ApQueueState
 transact(ApDispatch *dispatch)
@@ -419,16 +423,20 @@ transact(ApDispatch *dispatch)
 		return state;
 	now = ap_queue_now(dispatch->queue);
 	dispatch->chore = next_chore(dispatch, now);
+	dispatch->pauses_before = dispatch->pauses;
 	if (dispatch->flights.count == 0)
 		dispatch->renew_at = TimestampTzPlusMilliseconds(now, AP_RENEW_MS);
-	else if (dispatch->renew_at <= now || dispatch->chore == RELEASE)
-		renew(dispatch);
 	switch (dispatch->chore)
 	{
 		case JOBS:
 			settled = do_jobs(dispatch, &next);
 			break;
+		case RENEW:
+			renew(dispatch);
+			break;
 		case RELEASE:
+			/* a lease of its own may have run out */
+			renew(dispatch);
 			(void) ap_queue_release(dispatch->queue);
 			break;
 		case LOOK:
@@ -532,6 +540,8 @@ undo(ApDispatch *dispatch)
 	{
 		((ApServerLine *) lfirst(cell))->settling = 0;
 	}
+	dispatch->pauses.may_be_mended |= dispatch->pauses_before.may_be_mended;
+	dispatch->pauses.changed_elsewhere |= dispatch->pauses_before.changed_elsewhere;
 }
 
 /*
@@ -566,12 +576,21 @@ recover(ApDispatch *dispatch, int sqlstate)
 	if (dispatch->pauses.changed_here)
 		ap_shared_end_pausing();
 	dispatch->pauses.changed_here = false;
-	/* what is tried again with the next look need not hold up the jobs */
-	dispatch->is_released |= dispatch->chore == RELEASE;
-	if (dispatch->chore == PURGE)
-		dispatch->purging = false;
-	if (dispatch->chore == PURGE || dispatch->chore == RELEASE)
-		return;
+	/* what is tried again later need not hold up the jobs */
+	switch (dispatch->chore)
+	{
+		case RENEW:
+			dispatch->renew_at = TimestampTzPlusMilliseconds(now, AP_RENEW_MS);
+			return;
+		case RELEASE:
+			dispatch->is_released = true;
+			return;
+		case PURGE:
+			dispatch->purging = false;
+			return;
+		default:
+			break;
+	}
 	dispatch->failures++;
 	if (exclude(dispatch, sqlstate, now))
 		dispatch->failures = 0;
