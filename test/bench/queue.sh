@@ -406,14 +406,23 @@ measure_depth()
 
 # --- idling -----------------------------------------------------------------
 
-# Measure what an idle worker does.
+# Say whether no session is left in the database, so that all have told the
+# statistics of what they did.
+has_no_session()
+{
+	sessions="SELECT count(*) FROM pg_stat_activity
+		WHERE datname = '$PGDATABASE' AND backend_type = 'client backend'"
+	[ "$(PGDATABASE=template1 sql "$sessions")" = 0 ]
+}
+
+# Measure what an idle worker does in some time.
 measure_idle()
 {
 	begin_empty
 	pid=$(workers)
 	# it looks at everything once a minute, and that once is part of it
 	commits="SELECT pg_stat_get_db_xact_commit(oid) FROM pg_database WHERE datname = '$PGDATABASE'"
-	sleep 2
+	poll 20 has_no_session || die "sessions stay in the database"
 	transactions=$(PGDATABASE=template1 sql "$commits")
 	cpu=$(cpu_seconds "$pid")
 	wakes=$(switches "$pid")
