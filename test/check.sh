@@ -156,9 +156,12 @@ step_tap()
 	for server_log in "$TREE"/tmp_check/log/*.log; do
 		[ ! -e "$server_log" ] || server_is_sound "$server_log" || tap_rc=1
 	done
-	# what a failure was is said in each test's own log
-	[ "$tap_rc" = 0 ] ||
+	# what a failure was is said in each test's own log, and why a test died
+	if [ "$tap_rc" != 0 ]; then
 		awk '/ not ok / { left = 12 } left-- > 0' "$TREE"/tmp_check/log/regress_log_*
+		grep -lE 'no plan was declared|your test exited' "$TREE"/tmp_check/log/regress_log_* |
+			xargs -r -n 1 tail -n 25
+	fi
 	return "$tap_rc"
 }
 
