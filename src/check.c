@@ -35,12 +35,6 @@
 /* How far created_at may be from now to pass for the default. */
 #define AP_CREATED_US USECS_PER_SEC
 
-/*
- * The most bytes of arguments.  A worker has those of all jobs in flight in
- * memory, several times over.
- */
-#define AP_MAX_ARGUMENTS (1024 * 1024)
-
 /* What a statement has to find out once; lives in fn_extra. */
 typedef struct CheckState
 {
@@ -125,12 +119,12 @@ check_call(CheckState *state, const JobRow *row)
 
 	if (!ISNULL(row, AP_JOB_ARGUMENTS))
 	{
-		if (toast_raw_datum_size(VALUE(row, AP_JOB_ARGUMENTS)) > AP_MAX_ARGUMENTS)
+		if (toast_raw_datum_size(VALUE(row, AP_JOB_ARGUMENTS)) > AP_JOB_MAX_ARGUMENTS)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errhidestmt(true),
 					 errhidecontext(true),
-					 errmsg("arguments of a job are larger than %d bytes", AP_MAX_ARGUMENTS)));
+					 errmsg("arguments of a job are larger than %d bytes", AP_JOB_MAX_ARGUMENTS)));
 		arguments = DatumGetJsonbP(VALUE(row, AP_JOB_ARGUMENTS));
 	}
 	ap_status_clear(&status);

@@ -15,6 +15,12 @@
 
 #include "endpoint.h"
 
+/*
+ * The most bytes of arguments.  A worker has those of all jobs in flight in
+ * memory, several times over.
+ */
+#define AP_JOB_MAX_ARGUMENTS (1024 * 1024)
+
 typedef struct ApJobCall
 {
 	ApOperation operation;

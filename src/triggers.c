@@ -25,6 +25,7 @@
 #include "utils/tuplestore.h"
 
 #include "intake.h"
+#include "job.h"
 #include "keyset.h"
 
 /* A column, taken as text. */
@@ -241,7 +242,8 @@ json_text(const char *text)
 }
 
 /*
- * Give the arguments of a job for a row.
+ * Give the arguments of a job for a row.  A text of such a length that all might
+ * not fit is left out: it would fail the write, to nobody's use.
  */
 static Jsonb *
 job_arguments(Definition *definition, TupleTableSlot *row)
@@ -255,7 +257,7 @@ job_arguments(Definition *definition, TupleTableSlot *row)
 		Column	   *column = &definition->columns[i];
 		char	   *text = column->number == 0 ? NULL : column_text(row, column);
 
-		if (text != NULL)
+		if (text != NULL && strlen(text) < AP_JOB_MAX_ARGUMENTS / (AP_COLUMNS + 1))
 		{
 			pairs[count].key = json_text(names[i]);
 			pairs[count++].value = json_text(text);

@@ -190,6 +190,14 @@ CREATE TRIGGER forget_rows AFTER DELETE ON parts FOR EACH ROW EXECUTE FUNCTION a
 DELETE FROM parts;
 DROP TABLE parts;
 
+-- a text of absurd length is left out, and the write goes on
+TRUNCATE allpass_queue;
+CREATE TABLE long_texts (id text, email text, phone text);
+CREATE TRIGGER verify AFTER INSERT ON long_texts REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION allpass_verify_trigger('basic', 'id', 'email=email', 'phone=phone');
+INSERT INTO long_texts VALUES ('long', repeat('x', 262144), '1'), ('fits', repeat('x', 262143), '2');
+SELECT applicant_id, length(arguments ->> 'email') AS email, arguments ->> 'phone' AS phone FROM allpass_queue ORDER BY id;
+DROP TABLE long_texts;
+
 -- nothing of all this went over the network
 SELECT sandbox.requests();
 DROP FUNCTION new_jobs();
