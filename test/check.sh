@@ -159,8 +159,7 @@ step_tap()
 	# what a failure was is said in each test's own log, and why a test died
 	if [ "$tap_rc" != 0 ]; then
 		awk '/ not ok / { left = 12 } left-- > 0' "$TREE"/tmp_check/log/regress_log_*
-		grep -lE 'no plan was declared|your test exited' "$TREE"/tmp_check/log/regress_log_* |
-			xargs -r -n 1 tail -n 25
+		grep -L ' 1\.\.[0-9]' "$TREE"/tmp_check/log/regress_log_* | xargs -r -n 1 tail -n 12
 	fi
 	return "$tap_rc"
 }
